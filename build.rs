@@ -1,0 +1,2 @@
+//! Build recipe; its words are the files in ffi/build/.
+fn main() {}
