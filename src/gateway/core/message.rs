@@ -176,7 +176,7 @@ pub struct Template {
     pub hop_id: Id,
     /// What the payee keeps for forwarding.
     pub fee: Stroops,
-    /// A sealed `TemplateBody` for payer k-1; in the clear for the client when k = 1.
+    /// A sealed `TemplateBody` for payer k-1 (when k = 1 the client is that payer and opens it).
     pub template: Carried,
 }
 
@@ -224,7 +224,7 @@ pub struct Sign {
 pub struct Signed {
     /// Of the `Sign`.
     pub hop_id: Id,
-    /// A sealed `Claim` for payee k.
+    /// A sealed `ClaimBody` for payee k.
     pub claim: Carried,
 }
 
@@ -235,7 +235,7 @@ pub struct Deliver {
     pub hop_id: Id,
     /// What it receives.
     pub amount: Stroops,
-    /// A sealed `Claim`.
+    /// A sealed `ClaimBody`.
     pub claim: Carried,
 }
 
@@ -361,6 +361,18 @@ pub struct Claim {
     pub cumulative: Stroops,
     /// The payer's signature over the hash of the transaction K.
     pub signature: Signature,
+}
+
+/// Inside a sealed claim (`Sign::claim`, `Signed::claim`, `Deliver::claim`): the payer repeats what the payee wrote
+/// into its template, so that a carrier cannot turn one payment into the credit of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimBody {
+    /// Names the payment at the payee, from `TemplateBody`.
+    pub hop_id: Id,
+    /// What this payment adds, from `TemplateBody`.
+    pub amount: Stroops,
+    /// The payer's claim, its amount raised by at least `amount`.
+    pub claim: Claim,
 }
 
 /// 40.

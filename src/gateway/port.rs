@@ -1,0 +1,226 @@
+//! What the pure gateway asks of the world and what the world answers.
+//!
+//! Every handler gets the time and randomness as arguments and fills an [`Out`]. The reactor commits `rows` first and
+//! lets `effects` go only then (invariant 1). Effects may be lost in a crash: each has a timer or a restart rule in
+//! the state machine that wants it.
+use super::core::message::{AccountKey, Id, Message};
+use crate::units::Stroops;
+use serde::{Deserialize, Serialize};
+
+/// A circuit of our own tor process; never used twice within one process, meaningless after a restart.
+pub type CircuitId = u64;
+
+/// RSA identity digest of a relay.
+pub type RelayId = [u8; 20];
+
+/// Rows to make durable, then effects to release.
+#[derive(Debug, Default)]
+pub struct Out {
+    /// Written in one transaction, in order.
+    pub rows: Vec<Row>,
+    /// Released after that transaction is durable, in order.
+    pub effects: Vec<Effect>,
+}
+
+/// One thing that leaves the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A message over payment cells; `hop` is 0 at a relay (towards the origin), 1.. at an origin.
+    Send {
+        /// Where.
+        circ: CircuitId,
+        /// To whom.
+        hop: u32,
+        /// What.
+        message: Message,
+    },
+    /// A message to a web service in-band over http; its answer comes back as an event with the same `exchange`.
+    Http {
+        /// Names the exchange for the answer.
+        exchange: u64,
+        /// What.
+        message: Message,
+    },
+    /// Relay: cells (cumulative over the circuit) that are paid for.
+    Grant {
+        /// Which circuit.
+        circ: CircuitId,
+        /// In + out, cumulative.
+        cells: u64,
+    },
+    /// Tell when in + out of (circ, hop) reaches `cells`.
+    Watch {
+        /// Which circuit.
+        circ: CircuitId,
+        /// Which hop, 0 at a relay.
+        hop: u32,
+        /// In + out.
+        cells: u64,
+    },
+    /// Build a circuit that ends at `relay` for the talk of link partners.
+    Launch {
+        /// Comes back with the circuit's events.
+        token: u64,
+        /// The far end.
+        relay: RelayId,
+        /// Directly (neighbours), else by a path of tor's choice.
+        one_hop: bool,
+    },
+    /// Close a circuit that `Launch` built.
+    Close {
+        /// Which.
+        circ: CircuitId,
+    },
+    /// Ask the ledger.
+    Ledger(LedgerCall),
+}
+
+/// A call to the ledger; `tag` comes back with the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerCall {
+    /// Submit a signed envelope (XDR bytes). A lost answer is never a reason to build another transaction.
+    Submit {
+        /// Comes back.
+        tag: u64,
+        /// TransactionEnvelope XDR.
+        envelope: Vec<u8>,
+        /// Its hash, to look it up when the answer is lost.
+        hash: [u8; 32],
+    },
+    /// Read an account.
+    Account {
+        /// Comes back.
+        tag: u64,
+        /// Which.
+        account: AccountKey,
+    },
+    /// Look a transaction up by hash.
+    Transaction {
+        /// Comes back.
+        tag: u64,
+        /// Which.
+        hash: [u8; 32],
+    },
+}
+
+/// The ledger's answer to the call with the same tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerAnswer {
+    /// Of the call.
+    pub tag: u64,
+    /// What it says.
+    pub result: LedgerResult,
+}
+
+/// What a ledger can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerResult {
+    /// The transaction is in a ledger; `success` says whether its operations applied (the sequence number is used
+    /// and the fee is paid either way).
+    Landed {
+        /// The ledger that holds it.
+        ledger: u32,
+        /// Whether it applied.
+        success: bool,
+        /// Fee charged, in stroops of the native asset.
+        fee: u64,
+        /// Horizon's result code of the (inner) transaction.
+        code: String,
+    },
+    /// Refused on submission: it is in no ledger and will not be, unless it is submitted again.
+    Rejected {
+        /// Horizon's code, e.g. `tx_bad_seq`.
+        code: String,
+    },
+    /// No such transaction or account on the ledger (answer to a look-up).
+    NotFound,
+    /// An account as it stands.
+    Account(Box<AccountView>),
+    /// Nobody knows: time-out, outage, back-off. Look up by hash before anything else.
+    Unknown {
+        /// For the log.
+        why: String,
+    },
+}
+
+/// What we read of an account; all that an escrow check needs.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AccountView {
+    /// Whose.
+    pub account: AccountKey,
+    /// Current sequence number.
+    pub sequence: i64,
+    /// Ledger and unix time of the last sequence change, 0 = never since creation.
+    pub sequence_ledger: u32,
+    /// See `sequence_ledger`.
+    pub sequence_time: u64,
+    /// Native balance and liabilities, stroops.
+    pub native: i64,
+    /// Selling + buying liabilities over all balances.
+    pub liabilities: i64,
+    /// Entries that count for the reserve.
+    pub subentries: u32,
+    /// Entries that this account sponsors.
+    pub sponsoring: u32,
+    /// Entries of this account that others sponsor.
+    pub sponsored: u32,
+    /// Low, medium, high.
+    pub thresholds: [u8; 3],
+    /// (key strkey as Horizon prints it, weight), master included.
+    pub signers: Vec<(String, u8)>,
+    /// Trustlines: (asset code, issuer, balance, limit, authorised, clawback enabled).
+    pub trustlines: Vec<TrustlineView>,
+    /// Number of data entries.
+    pub data_entries: u32,
+    /// Latest ledger when this was read.
+    pub latest_ledger: u32,
+}
+
+/// One trustline of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustlineView {
+    /// Asset code.
+    pub code: String,
+    /// Its issuer.
+    pub issuer: AccountKey,
+    /// Stroops.
+    pub balance: i64,
+    /// Stroops.
+    pub limit: i64,
+    /// May it send and receive?
+    pub authorized: bool,
+    /// Could the issuer take it back?
+    pub clawback: bool,
+}
+
+/// One durable fact. Rows of a kind are upserted by their key, `Event`s are appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Row {
+    /// A link and its partners.
+    Link(Box<super::link::LinkRow>),
+    /// A lane: escrow account, epoch, claims, flush.
+    Escrow(Box<super::link::EscrowRow>),
+    /// A payment at this node, by hop id: what was promised and answered, so that a repeat gets the same answer.
+    Hop(Box<super::chain::HopRow>),
+    /// A payment as the client sees it, one row per payee and pass.
+    Payment(Box<super::chain::PaymentRow>),
+    /// The append-only journal of money events.
+    Event(MoneyEvent),
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoneyEvent {
+    /// Unix milliseconds.
+    pub at: u64,
+    /// e.g. `claim_signed`, `claim_accepted`, `flush_submitted`, `flush_landed`, `escrow_opened`.
+    pub what: String,
+    /// Link, if any.
+    pub link: Option<Id>,
+    /// Payment, if any.
+    pub hop: Option<Id>,
+    /// Stroops of the payment asset.
+    pub amount: Stroops,
+    /// Fee in native stroops.
+    pub fee: u64,
+}
