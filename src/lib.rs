@@ -6,3 +6,4 @@ pub mod gateway;
 pub mod redact;
 pub mod stellar;
 pub mod units;
+pub mod wallet;
