@@ -4,5 +4,7 @@
 pub mod error;
 pub mod gateway;
 pub mod redact;
+pub mod stellar;
 pub mod tor;
 pub mod units;
+pub mod wallet;
