@@ -1,0 +1,2 @@
+//! Fast tests, one binary.
+mod ledger_replay;
