@@ -127,13 +127,8 @@ impl Links {
         };
         let link = link.ok_or(RefusalCode::NO_LINK)?;
         let lane = self.open_lane(&link.row.id).ok_or(RefusalCode::ESCROW_PENDING)?;
-        let body = TemplateBody {
-            hop_id,
-            escrow: lane.escrow,
-            epoch: lane.epoch,
-            cumulative: lane.held.cumulative,
-            amount,
-        };
+        let body =
+            TemplateBody { hop_id, escrow: lane.escrow, epoch: lane.epoch, cumulative: lane.held.cumulative, amount };
         let mut nonce = [0; seal::NONCE_LEN];
         rng.fill_bytes(&mut nonce);
         seal::seal_template(&link.row.key, link.row.tag, nonce, &body).map_err(|_| RefusalCode::INTERNAL)
@@ -152,8 +147,7 @@ impl Links {
     ) -> Result<LinkRefInfo, RefusalCode> {
         let link = self.link_by_tag(&claim.link_tag, Role::Payee).ok_or(RefusalCode::NO_LINK)?;
         let id = link.row.id;
-        let body =
-            seal::open_claim(&link.row.key, link.row.tag, claim).map_err(|_| RefusalCode::BAD_SEAL)?;
+        let body = seal::open_claim(&link.row.key, link.row.tag, claim).map_err(|_| RefusalCode::BAD_SEAL)?;
         if body.hop_id != hop_id {
             return Err(RefusalCode::HOP_UNKNOWN);
         }

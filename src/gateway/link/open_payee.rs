@@ -88,7 +88,13 @@ impl Links {
     }
 
     /// The offered escrow as the ledger shows it (`None`: there is no such account).
-    pub(super) fn on_offered_view(&mut self, now_ms: u64, mut lane: EscrowRow, view: Option<&AccountView>, out: &mut Out) {
+    pub(super) fn on_offered_view(
+        &mut self,
+        now_ms: u64,
+        mut lane: EscrowRow,
+        view: Option<&AccountView>,
+        out: &mut Out,
+    ) {
         let escrow = EscrowRef { escrow: lane.escrow };
         let Some(terms) = self.terms(&lane) else { return };
         let (link, good) = (lane.link, view.filter(|view| identity::check(&terms, view).is_ok()));
