@@ -74,8 +74,10 @@ impl Links {
                 _ => RefusalCode::ESCROW_PENDING,
             });
         };
+        // One epoch ahead with nothing in it is a payee that has begun a flush which we are about to hear of.
+        let known = if body.epoch == lane.epoch { lane.held.cumulative } else { Stroops::ZERO };
         let newer = body.escrow == lane.escrow
-            && (body.epoch > lane.epoch || body.epoch == lane.epoch && body.cumulative > lane.held.cumulative);
+            && (body.epoch > lane.epoch.saturating_add(1) || body.epoch >= lane.epoch && body.cumulative > known);
         if newer {
             // The payee holds more than we know of: our store is older than it was. It shows it on re-establishing.
             self.reestablish(link, out);

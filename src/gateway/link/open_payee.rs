@@ -103,6 +103,9 @@ impl Links {
             lane.seq_time = view.sequence_time;
             self.note(now_ms, "escrow_opened", &lane, lane.deposit, 0, out);
             self.save(lane, out);
+            if let Some(entry) = self.lane_mut(&escrow.escrow) {
+                entry.look = false;
+            }
             self.retire_others(&link, &escrow.escrow, out);
             self.say(&link, Message::EscrowOpen(escrow), out);
             return;
