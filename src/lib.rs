@@ -4,4 +4,5 @@
 pub mod error;
 pub mod gateway;
 pub mod redact;
+pub mod tor;
 pub mod units;

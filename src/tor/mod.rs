@@ -1,0 +1,2 @@
+//! Tor: payment cells (pure), and the tor that runs inside this process.
+pub mod cell;
