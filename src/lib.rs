@@ -4,5 +4,6 @@
 pub mod error;
 pub mod gateway;
 pub mod redact;
+pub mod stellar;
 pub mod tor;
 pub mod units;
