@@ -4,6 +4,10 @@
 pub mod error;
 pub mod gateway;
 pub mod redact;
+#[cfg(feature = "node")]
+pub mod api;
 pub mod stellar;
+#[cfg(feature = "node")]
+pub mod store;
 pub mod tor;
 pub mod units;

@@ -1,11 +1,9 @@
 //! One node's gateway: links, the paid side and the paying side behind one pure `handle`.
-use super::chain::pay::{Pay, Refused, ServiceWish};
+use super::chain::pay::{CircuitStatus, Pay, Refused, ServiceWish};
 use super::chain::serve::{Key, Serve};
-use super::core::message::{ID_LEN, Message};
-use super::core::refusal as no;
+use super::core::message::{ID_LEN, Message, RefusalCode};
 use super::link::{LinkSummary, Links, Partner};
 use super::port::*;
-use crate::units::Stroops;
 use rand::Rng;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -53,28 +51,6 @@ pub struct Status {
     pub circuits: Vec<CircuitStatus>,
 }
 
-/// One circuit of the paying side.
-#[derive(Clone, Debug, Serialize)]
-pub struct CircuitStatus {
-    /// tor's number.
-    pub circ: CircuitId,
-    /// Guard first.
-    pub hops: Vec<HopStatus>,
-}
-
-/// One hop of it.
-#[derive(Clone, Debug, Serialize)]
-pub struct HopStatus {
-    /// The relay.
-    pub nickname: String,
-    /// Own count of cells towards us.
-    pub inward: u64,
-    /// Own count of cells away from us.
-    pub outward: u64,
-    /// Paid on this circuit for carrying.
-    pub paid: Stroops,
-}
-
 impl Gateway {
     /// Parts that a role does not have are `None`.
     pub fn new(links: Links, serve: Option<Serve>, pay: Option<Pay>) -> Self {
@@ -100,7 +76,7 @@ impl Gateway {
             Event::Garbage { circ, hop, code } => {
                 // Only a payee answers: an answer to an answer would go round for ever.
                 if hop == 0 {
-                    out.effects.push(Effect::Send { circ, hop, message: no::refusal([0; ID_LEN], code) });
+                    out.effects.push(Effect::Send { circ, hop, message: Message::Refusal(code.refuse([0; ID_LEN])) });
                 }
             }
             Event::State { circ, state, own } => {
@@ -132,7 +108,7 @@ impl Gateway {
             }
             Event::Pay { call, circ, exchange, offer, request, site } => match &mut self.pay {
                 Some(pay) => pay.pay_service(now, rng, &mut self.links, ServiceWish { call, circ, exchange, offer, request, site }, out),
-                None => out.effects.push(Effect::Answer { call, answer: Answer::Failed(no::UNKNOWN_TYPE) }),
+                None => out.effects.push(Effect::Answer { call, answer: Answer::Failed(RefusalCode::UNEXPECTED) }),
             },
             Event::Http { exchange, messages } => {
                 if let Some(pay) = &mut self.pay {
@@ -208,7 +184,7 @@ impl Gateway {
 
     fn on_site(&mut self, now: u64, rng: &mut impl Rng, call: u64, ask: SiteAsk, out: &mut Out) {
         let answer = match (&mut self.serve, ask) {
-            (None, _) => Answer::Failed(no::UNKNOWN_TYPE),
+            (None, _) => Answer::Failed(RefusalCode::UNEXPECTED),
             (Some(serve), SiteAsk::Require { session }) => serve.require(now, rng, session),
             (Some(serve), SiteAsk::Message { session, message }) => {
                 let key = Key::Http(session.unwrap_or([0; ID_LEN]));
@@ -221,23 +197,13 @@ impl Gateway {
     /// A picture for status.
     pub fn status(&self) -> Status {
         let (requests, settled) = self.pay.as_ref().map_or((0, 0), Pay::counts);
-        let circuits = self.pay.as_ref().map(Pay::circuits).unwrap_or_default();
         Status {
             links: self.links.summary(),
             sessions: self.serve.as_ref().map_or(0, Serve::sessions),
             requests,
             settled,
             refused: self.pay.as_ref().map(|p| p.refused().to_vec()).unwrap_or_default(),
-            circuits: circuits
-                .into_iter()
-                .map(|(circ, hops)| CircuitStatus {
-                    circ,
-                    hops: hops
-                        .into_iter()
-                        .map(|(nickname, own, paid)| HopStatus { nickname, inward: own.inward, outward: own.outward, paid })
-                        .collect(),
-                })
-                .collect(),
+            circuits: self.pay.as_ref().map(Pay::circuits).unwrap_or_default(),
         }
     }
 }

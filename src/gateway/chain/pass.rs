@@ -8,7 +8,7 @@
 //! ```
 use super::{PayeeShare, PaymentRow, PaymentState};
 use crate::gateway::core::message::*;
-use crate::gateway::core::refusal as no;
+use crate::gateway::core::refusal::RetryClass;
 use crate::gateway::port::{CircuitId, RelayId};
 use crate::units::Stroops;
 
@@ -164,7 +164,7 @@ impl Pass {
         }
         let forwards = index + 1 < self.payees.len();
         if forwards && m.fee > self.payees[index].share.fee {
-            return self.fail(Some(index), no::AMOUNT_ABOVE, 0);
+            return self.fail(Some(index), RefusalCode::FEE_ABOVE, 0);
         }
         self.payees[index].template = Some(m.template.clone());
         if self.payees.iter().any(|p| p.template.is_none()) {
@@ -247,7 +247,7 @@ impl Pass {
         match self.stage {
             Stage::Create => self.fail(Some(index), m.code, m.retry_ms),
             // A node that says "busy" to a Sign has signed nothing: the same message goes out again.
-            Stage::Sign { .. } | Stage::Deliver if m.retry_ms > 0 => Vec::new(),
+            Stage::Sign { .. } | Stage::Deliver if m.code.retry() == RetryClass::Later => Vec::new(),
             Stage::Sign { .. } | Stage::Deliver => self.fail(Some(index), m.code, m.retry_ms),
             Stage::Done | Stage::Dead => Vec::new(),
         }
@@ -261,7 +261,7 @@ impl Pass {
         self.repeats += 1;
         self.sent_at = now;
         if self.repeats > REPEATS {
-            return self.fail(None, no::TIMEOUT, 0);
+            return self.fail(None, RefusalCode::TIMED_OUT, 0);
         }
         match self.stage {
             Stage::Create => self.start(),

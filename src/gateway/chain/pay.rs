@@ -1,16 +1,18 @@
 //! The paying side: what a client owes on each of its circuits, and the passes that settle it.
 use super::PayeeShare;
-use super::pass::{Pass, Payee, Stage, Step, Via};
+use super::pass::{Pass, Payee, Step, Via};
 use crate::gateway::core::message::*;
-use crate::gateway::core::policy::{Budget, Kind, Reservation};
-use crate::gateway::core::refusal as no;
-use crate::gateway::core::{offer, price, validate};
+use crate::gateway::core::codec;
+use crate::gateway::core::offer::{check_offer, offer_hash};
+use crate::gateway::core::policy::Budget;
+use crate::gateway::core::price::{self, Ahead, HopDue};
+use crate::gateway::core::validate::{self, Agreed, Counts};
 use crate::gateway::link::{Links, PayeeRef, Readiness};
 use crate::gateway::port::*;
 use crate::units::{CELL_BYTES, Stroops};
 use hmac::{Hmac, KeyInit, Mac};
 use rand::Rng;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
 /// Circuits that a client keeps books of.
@@ -31,10 +33,6 @@ pub struct Terms {
     pub asset: AssetId,
     /// First 8 bytes of the network id.
     pub network: [u8; 8],
-    /// Price ceiling, stroops per MiB.
-    pub max_price: u64,
-    /// Fee ceiling per forwarded claim.
-    pub max_fee: Stroops,
     /// At most so much is paid ahead on one circuit and hop.
     pub max_ahead_bytes: u64,
 }
@@ -45,10 +43,13 @@ struct HopState {
     hop: Hop,
     nonce: Id,
     offer: Option<Offer>,
-    session: validate::Session,
+    offer_hash: Id,
     request: Option<PaymentRequest>,
     own: Counted,
+    /// Own count towards us and the hop's, when it last spoke: equal, or it counts wrong.
+    stamped: (u64, u64),
     paid: Stroops,
+    acknowledged: Stroops,
     not_before: u64,
 }
 
@@ -85,13 +86,39 @@ pub struct Refused {
     pub by_us: bool,
 }
 
+/// One circuit of the paying side.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct CircuitStatus {
+    /// tor's number.
+    pub circ: CircuitId,
+    /// Guard first.
+    pub hops: Vec<HopStatus>,
+}
+
+/// One hop of it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct HopStatus {
+    /// The relay.
+    pub nickname: String,
+    /// Whether it understands payment cells.
+    pub speaks: bool,
+    /// Own count of cells towards us.
+    pub inward: u64,
+    /// Own count of cells away from us.
+    pub outward: u64,
+    /// Own count towards us and the hop's own count of the same, when it last spoke.
+    pub stamped: (u64, u64),
+    /// Paid on this circuit for carrying.
+    pub paid: Stroops,
+}
+
 /// All that a client pays.
 #[derive(Debug)]
 pub struct Pay {
     terms: Terms,
     secret: [u8; 32],
     circuits: HashMap<CircuitId, Circuit>,
-    passes: Vec<(Pass, Option<Reservation>)>,
+    passes: Vec<Pass>,
     budget: Budget,
     refused: Vec<Refused>,
     requests: u64,
@@ -115,8 +142,16 @@ impl Pay {
     }
 
     /// Our counters, paid amounts and the speakers' names, for status.
-    pub fn circuits(&self) -> Vec<(CircuitId, Vec<(String, Counted, Stroops)>)> {
-        self.circuits.iter().map(|(id, c)| (*id, c.hops.iter().map(|h| (h.hop.nickname.clone(), h.own, h.paid)).collect())).collect()
+    pub fn circuits(&self) -> Vec<CircuitStatus> {
+        let hop = |h: &HopState| HopStatus {
+            nickname: h.hop.nickname.clone(),
+            speaks: h.hop.speaks,
+            inward: h.own.inward,
+            outward: h.own.outward,
+            stamped: h.stamped,
+            paid: h.paid,
+        };
+        self.circuits.iter().map(|(circ, c)| CircuitStatus { circ: *circ, hops: c.hops.iter().map(hop).collect() }).collect()
     }
 
     /// A circuit of tor's own is open.
@@ -131,10 +166,12 @@ impl Pay {
                 hop,
                 nonce: [0; ID_LEN],
                 offer: None,
-                session: validate::Session::default(),
+                offer_hash: [0; ID_LEN],
                 request: None,
                 own: Counted::default(),
+                stamped: (0, 0),
                 paid: Stroops::ZERO,
+                acknowledged: Stroops::ZERO,
                 not_before: 0,
             })
             .collect();
@@ -150,8 +187,8 @@ impl Pay {
         links.want_payee(now, rng, c.hops[0].hop.relay, out);
         for (index, hop) in (1..).zip(c.hops.iter_mut().take(c.speaking)) {
             rng.fill_bytes(&mut hop.nonce);
-            let hello = Hello { version: crate::gateway::core::codec::VERSION, network: self.terms.network, asset: self.terms.asset, nonce: hop.nonce };
-            out.effects.push(Effect::Send { circ, hop: index, message: Message::Hello(hello) });
+            let message = Message::Hello(hello(&self.terms, hop.nonce));
+            out.effects.push(Effect::Send { circ, hop: index, message });
         }
     }
 
@@ -159,8 +196,8 @@ impl Pay {
     pub fn on_closed(&mut self, now: u64, circ: CircuitId, out: &mut Out) {
         self.circuits.remove(&circ);
         for index in (0..self.passes.len()).rev() {
-            if self.passes[index].0.circ == circ {
-                let steps = self.passes[index].0.fail(None, no::CIRCUIT_CLOSED, 0);
+            if self.passes[index].circ == circ {
+                let steps = self.passes[index].fail(None, RefusalCode::TIMED_OUT, 0);
                 self.finish(now, index, &steps, out);
             }
         }
@@ -172,6 +209,10 @@ impl Pay {
         let Some(index) = (hop as usize).checked_sub(1) else { return };
         let Some(state) = self.circuits.get_mut(&circ).and_then(|c| c.hops.get_mut(index)) else { return };
         state.own = own;
+        state.stamped = (own.inward, peer.inward);
+        if let Message::Delivered(receipt) = message {
+            state.acknowledged = state.acknowledged.max(receipt.paid.min(state.paid));
+        }
         match message {
             Message::Offer(offer) => self.on_offer(now, circ, index, offer, out),
             Message::PaymentRequest(request) => {
@@ -190,29 +231,24 @@ impl Pay {
     }
 
     fn on_offer(&mut self, now: u64, circ: CircuitId, index: usize, offer: &Offer, out: &mut Out) {
-        let terms = &self.terms;
         let Some(hop) = self.circuits.get_mut(&circ).and_then(|c| c.hops.get_mut(index)) else { return };
-        let refused = if offer.nonce != hop.nonce || offer.kind != ServiceKind::Tor {
-            Some(no::OFFER_MISMATCH)
-        } else if offer.asset != terms.asset {
-            Some(no::WRONG_ASSET)
-        } else if offer.price.0 > terms.max_price || offer.fee > terms.max_fee {
-            Some(no::PRICE_CEILING)
-        } else {
-            offer::check(offer, now / 1000).err()
-        };
-        match refused {
-            Some(code) => {
+        // The price that was agreed stays; another offer of the same session changes nothing.
+        if hop.offer.as_ref().is_some_and(|known| known.session == offer.session) {
+            return;
+        }
+        let hello = hello(&self.terms, hop.nonce);
+        let checked = check_offer(offer, &hello, ServiceKind::Tor, now / 1000).and_then(|()| self.budget.limits().check_price(offer));
+        match checked {
+            Ok(()) => {
+                hop.offer_hash = offer_hash(offer);
+                hop.offer = Some(offer.clone());
+            }
+            Err(code) => {
                 hop.not_before = u64::MAX;
                 let who = hop.hop.nickname.clone();
                 self.refuse(now, who, code, true);
-                out.effects.push(Effect::Send { circ, hop: wire_hop(index), message: no::refusal([0; ID_LEN], code) });
-            }
-            // The price that was agreed stays; a later offer counts for a new session only.
-            None if hop.offer.as_ref().is_some_and(|known| known.session == offer.session) => {}
-            None => {
-                hop.session = validate::Session::new(offer);
-                hop.offer = Some(offer.clone());
+                let message = Message::Refusal(code.refuse([0; ID_LEN]));
+                out.effects.push(Effect::Send { circ, hop: wire_hop(index), message });
             }
         }
     }
@@ -220,14 +256,25 @@ impl Pay {
     #[allow(clippy::too_many_arguments)]
     fn on_request(&mut self, now: u64, circ: CircuitId, index: usize, own: Counted, peer: Counted, request: &PaymentRequest, out: &mut Out) {
         self.requests += 1;
-        let Some(hop) = self.circuits.get_mut(&circ).and_then(|c| c.hops.get_mut(index)) else { return };
+        let cap = self.terms.max_ahead_bytes;
+        let Some(c) = self.circuits.get_mut(&circ) else { return };
+        let Some(hop) = c.hops.get_mut(index) else { return };
         let Some(offer) = hop.offer.as_ref() else { return };
-        match validate::tor_request(&mut hop.session, offer, request, own, peer, now / 1000) {
-            Ok(()) => hop.request = Some(request.clone()),
-            Err(code) => {
+        let agreed = Agreed {
+            offer,
+            offer_hash: hop.offer_hash,
+            previous: hop.request.as_ref(),
+            acknowledged: hop.acknowledged,
+            ahead_bytes: u64::from(offer.ahead_bytes).min(cap),
+        };
+        let counts = Counts::Cells { own_in: own.inward, own_out: own.outward, stamp_in: peer.inward, stamp_out: peer.outward };
+        match validate::check(&agreed, request, counts, now / 1000) {
+            Ok(_) => hop.request = Some(request.clone()),
+            Err(refused) => {
                 let who = hop.hop.nickname.clone();
-                self.refuse(now, who, code, true);
-                out.effects.push(Effect::Send { circ, hop: wire_hop(index), message: no::refusal(request.id, code) });
+                self.refuse(now, who, refused.code, true);
+                let message = Message::Refusal(refused.code.refuse(request.id));
+                out.effects.push(Effect::Send { circ, hop: wire_hop(index), message });
             }
         }
     }
@@ -243,7 +290,7 @@ impl Pay {
         if index + 1 == c.speaking {
             self.settle(now, rng, links, circ, out);
             // Nothing was due yet: look again later. After a pass its end does it.
-            if let Some(c) = self.circuits.get(&circ).filter(|_| !self.passes.iter().any(|(p, _)| p.circ == circ)) {
+            if let Some(c) = self.circuits.get(&circ).filter(|_| !self.passes.iter().any(|p| p.circ == circ)) {
                 watch(circ, c, out);
             }
         }
@@ -251,7 +298,7 @@ impl Pay {
 
     /// Pay what is due on a circuit, everybody in one pass, the nearest first when it holds us.
     pub fn settle(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
-        let on_circuit = || self.passes.iter().filter(|(p, _)| p.circ == circ && p.call.is_none());
+        let on_circuit = || self.passes.iter().filter(|p| p.circ == circ && p.call.is_none());
         let Some(c) = self.circuits.get(&circ).filter(|c| c.began) else { return };
         // Replies from behind a hop that holds are held too: it is paid first and alone.
         let held = c.hops.iter().take(c.speaking).position(|h| h.request.as_ref().is_some_and(|r| r.state > 0 && r.amount_due > h.paid));
@@ -261,7 +308,7 @@ impl Pay {
             return;
         }
         // One pass over the same hops at a time; a rescue of a nearer hop may overtake it.
-        if on_circuit().any(|(p, _)| p.payees.len() <= ready) {
+        if on_circuit().any(|p| p.payees.len() <= ready) {
             return;
         }
         let dues: Vec<Stroops> = c.hops.iter().take(ready).map(|h| due(h, &c.rate, &self.terms)).collect();
@@ -284,10 +331,10 @@ impl Pay {
             self.refuse(now, wish.site.clone(), code, true);
             return out.effects.push(failed(code));
         }
-        let Some(c) = self.circuits.get(&wish.circ) else { return out.effects.push(failed(no::CIRCUIT_CLOSED)) };
+        let Some(c) = self.circuits.get(&wish.circ) else { return out.effects.push(failed(RefusalCode::TIMED_OUT)) };
         let dues: Vec<Stroops> = c.hops.iter().map(|h| due(h, &c.rate, &self.terms)).collect();
         let Some(tag) = c.hops.first().and_then(|h| links.tag_of(&PayeeRef::Relay(h.hop.relay))) else {
-            return out.effects.push(failed(no::NO_LINK));
+            return out.effects.push(failed(RefusalCode::NO_LINK));
         };
         self.begin_pass(now, rng, wish.circ, tag, &dues, Some(wish), out);
     }
@@ -295,63 +342,68 @@ impl Pay {
     fn service_refused(&self, now: u64, links: &Links, wish: &ServiceWish) -> Option<RefusalCode> {
         let c = self.circuits.get(&wish.circ)?;
         if c.speaking < c.hops.len() || c.hops.is_empty() {
-            return Some(no::HOP_UNPAID);
+            return Some(RefusalCode::HOP_UNKNOWN);
         }
         if c.hops.iter().any(|h| h.offer.is_none()) {
-            return Some(no::BUSY);
+            return Some(RefusalCode::BUSY);
         }
         let offer = &wish.offer;
         if offer.kind != ServiceKind::Http || offer.asset != self.terms.asset {
-            return Some(no::WRONG_ASSET);
+            return Some(RefusalCode::WRONG_ASSET);
         }
-        if offer.price.0 > self.terms.max_price {
-            return Some(no::PRICE_CEILING);
-        }
-        if let Err(code) = offer::check(offer, now / 1000) {
+        if let Err(code) = self.budget.limits().check_price(offer) {
             return Some(code);
         }
-        if let Err(code) = validate::web_request(offer, &wish.request, now / 1000) {
-            return Some(code);
+        let agreed = Agreed {
+            offer,
+            offer_hash: offer_hash(offer),
+            previous: None,
+            acknowledged: Stroops::ZERO,
+            ahead_bytes: u64::from(offer.ahead_bytes).min(self.terms.max_ahead_bytes),
+        };
+        // What the service sent is counted by who asks for this payment, not here: the ceiling is the price of what
+        // it claims and the window ahead.
+        let counts = Counts::Bytes { own_in: wish.request.units_in, own_out: wish.request.units_out };
+        if let Err(refused) = validate::check(&agreed, &wish.request, counts, now / 1000) {
+            return Some(refused.code);
         }
         match links.can_pay(&PayeeRef::Relay(c.hops[0].hop.relay), wish.request.amount_due) {
             Readiness::Ready => None,
-            Readiness::Opening => Some(no::BUSY),
-            _ => Some(no::NO_FUNDS),
+            Readiness::Opening => Some(RefusalCode::BUSY),
+            _ => Some(RefusalCode::NO_FUNDS),
         }
     }
 
     #[allow(clippy::too_many_arguments)]
     fn begin_pass(&mut self, now: u64, rng: &mut impl Rng, circ: CircuitId, tag: [u8; 8], dues: &[Stroops], wish: Option<ServiceWish>, out: &mut Out) {
         let Some(c) = self.circuits.get(&circ) else { return };
-        let mut dues = dues.to_vec();
-        let mut fees: Vec<Stroops> = c.hops.iter().take(dues.len()).map(|h| h.offer.as_ref().map_or(Stroops::ZERO, |o| o.fee)).collect();
+        let fee = |h: &HopState| h.offer.as_ref().map_or(Stroops::ZERO, |o| o.fee);
+        let mut dues: Vec<HopDue> = c.hops.iter().zip(dues).map(|(h, due)| HopDue { due: *due, fee: fee(h) }).collect();
         if let Some(wish) = &wish {
-            dues.push(wish.request.amount_due.saturating_sub(wish.request.amount_paid));
-            fees.push(Stroops::ZERO);
+            let due = wish.request.amount_due.saturating_sub(wish.request.amount_paid);
+            dues.push(HopDue { due, fee: Stroops::ZERO });
         }
         let fail = |code, out: &mut Out| {
             if let Some(wish) = &wish {
                 out.effects.push(Effect::Answer { call: wish.call, answer: Answer::Failed(code) });
             }
         };
-        let Ok(amounts) = price::amounts_in(&dues, &fees) else { return fail(no::AMOUNT_ABOVE, out) };
-        let kind = if wish.is_some() { Kind::Http } else { Kind::Tor };
+        let Ok(amounts) = price::pass_amounts(&dues) else { return fail(RefusalCode::AMOUNT_ABOVE, out) };
+        let kind = if wish.is_some() { ServiceKind::Http } else { ServiceKind::Tor };
         let site = wish.as_ref().map(|w| w.site.clone());
-        let reserved = match self.budget.reserve(now / 1000, kind, site.as_deref(), amounts[0]) {
-            Ok(reserved) => reserved,
-            Err(code) => {
-                fail(code, out);
-                let who = site.unwrap_or_else(|| "budget".into());
-                return self.refuse(now, who, code, true);
-            }
-        };
         let mut id = [0; ID_LEN];
         rng.fill_bytes(&mut id);
+        let day = now / 1000 / 86_400;
+        if let Err(code) = self.budget.reserve(id, day, site.as_deref().map(site_id), kind, amounts[0]) {
+            fail(code, out);
+            let who = site.unwrap_or_else(|| "budget".into());
+            return self.refuse(now, who, code, true);
+        }
         let mut payees = Vec::with_capacity(dues.len());
-        for (index, due) in dues.iter().enumerate() {
+        for (index, HopDue { due, fee }) in dues.iter().enumerate() {
             let hop_id = self.hop_id(&id, index);
             let last = index + 1 == dues.len();
-            let fee = if last { Stroops::ZERO } else { fees[index] };
+            let fee = if last { Stroops::ZERO } else { *fee };
             let payer = if index == 0 { PayerRef::Link(tag) } else { PayerRef::Previous };
             payees.push(match (&wish, c.hops.get(index)) {
                 (_, Some(h)) => {
@@ -369,7 +421,7 @@ impl Pay {
         }
         let pass = Pass::new(now, id, circ, c.hops[0].hop.relay, payees, wish.as_ref().map(|w| w.call), site);
         let steps = pass.start();
-        self.passes.push((pass, Some(reserved)));
+        self.passes.push(pass);
         let index = self.passes.len() - 1;
         self.send(index, &steps, out);
     }
@@ -382,20 +434,18 @@ impl Pay {
             Message::Refusal(m) => m.subject,
             _ => return,
         };
-        let Some(index) = self.passes.iter().position(|(p, _)| p.owns(&subject)) else { return };
-        let steps = self.passes[index].0.on_message(now, via, message);
+        let Some(index) = self.passes.iter().position(|p| p.owns(&subject)) else { return };
+        let steps = self.passes[index].on_message(now, via, message);
         self.act(now, rng, links, index, steps, out);
     }
 
     fn act(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, index: usize, steps: Vec<Step>, out: &mut Out) {
         let Some(Step::SignFirst(template)) = steps.first() else { return self.finish(now, index, &steps, out) };
-        let (pass, reserved) = &mut self.passes[index];
+        let pass = &mut self.passes[index];
         let first = &pass.payees[0];
         let steps = match links.sign(now, rng, first.hop_id, PayeeRef::Relay(pass.guard), first.amount, template, out) {
             Ok(claim) => {
-                if let Some(reserved) = reserved.take() {
-                    self.budget.commit(reserved);
-                }
+                self.budget.commit(&pass.id, pass.total());
                 let steps = pass.signed_first(now, claim);
                 out.rows.push(Row::Payment(Box::new(pass.row())));
                 if let Some(c) = self.circuits.get_mut(&pass.circ) {
@@ -415,7 +465,7 @@ impl Pay {
         self.send(index, steps, out);
         match steps.last() {
             Some(Step::Finished) => {
-                let (pass, _) = self.passes.swap_remove(index);
+                let pass = self.passes.swap_remove(index);
                 self.settled += 1;
                 out.rows.push(Row::Payment(Box::new(pass.row())));
                 if let Some(call) = pass.call {
@@ -428,11 +478,9 @@ impl Pay {
                 }
             }
             Some(Step::Failed { payee, code, retry_ms, signed }) => {
-                let (mut pass, reserved) = self.passes.swap_remove(index);
-                pass.stage = Stage::Dead;
-                if let Some(reserved) = reserved {
-                    self.budget.release(reserved);
-                }
+                let pass = self.passes.swap_remove(index);
+                // Only what was never committed is set free: after K_1 is signed this finds nothing.
+                self.budget.release(&pass.id);
                 if *signed {
                     out.rows.push(Row::Payment(Box::new(pass.row())));
                 }
@@ -452,7 +500,7 @@ impl Pay {
     }
 
     fn send(&self, index: usize, steps: &[Step], out: &mut Out) {
-        let circ = self.passes[index].0.circ;
+        let circ = self.passes[index].circ;
         for step in steps {
             if let Step::Send(via, message) = step {
                 out.effects.push(match *via {
@@ -466,7 +514,7 @@ impl Pay {
     /// Timers of passes; circuits whose hops may be tried again.
     pub fn on_tick(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, out: &mut Out) {
         for index in (0..self.passes.len()).rev() {
-            let steps = self.passes[index].0.on_tick(now);
+            let steps = self.passes[index].on_tick(now);
             if !steps.is_empty() {
                 self.finish(now, index, &steps, out);
             }
@@ -491,7 +539,7 @@ impl Pay {
         if self.refused.len() >= MAX_REFUSED {
             self.refused.remove(0);
         }
-        self.refused.push(Refused { at, who, code: code.0, text: no::text(code), by_us });
+        self.refused.push(Refused { at, who, code: code.0, text: code.text(), by_us });
     }
 }
 
@@ -532,22 +580,30 @@ impl Rate {
     }
 }
 
-/// Cells to be paid ahead of what was used.
-fn ahead(h: &HopState, rate: &Rate, terms: &Terms) -> u64 {
-    let offered = h.offer.as_ref().map_or(0, |o| u64::from(o.ahead_bytes));
-    price::ahead_bytes(h.own.total().saturating_mul(CELL_BYTES), rate.bytes_per_s, rate.latency_ms, offered, terms.max_ahead_bytes) / CELL_BYTES
-}
-
 /// What a hop is to be paid now: nothing while more than half of the window is left.
 fn due(h: &HopState, rate: &Rate, terms: &Terms) -> Stroops {
     let Some(offer) = &h.offer else { return Stroops::ZERO };
-    let (used, ahead) = (h.own.total(), ahead(h, rate, terms));
-    let asked = h.request.as_ref().is_some_and(|r| r.amount_due > h.paid);
-    let left = offer.price.cells_for(h.paid).saturating_sub(used);
-    if !asked && left > ahead / 2 {
-        return Stroops::ZERO;
-    }
-    offer.price.of_cells(used.saturating_add(ahead)).unwrap_or(Stroops::ZERO).saturating_sub(h.paid)
+    let ahead = Ahead {
+        price: offer.price,
+        counted_cells: h.own.total(),
+        paid: h.paid,
+        rate: rate.bytes_per_s,
+        latency_ms: rate.latency_ms,
+        ahead_bytes: u64::from(offer.ahead_bytes),
+        cap_bytes: terms.max_ahead_bytes,
+    };
+    ahead.target().ok().flatten().map_or(Stroops::ZERO, |target| target.saturating_sub(h.paid))
+}
+
+fn hello(terms: &Terms, nonce: Id) -> Hello {
+    Hello { version: codec::VERSION, network: terms.network, asset: terms.asset, nonce }
+}
+
+/// A site's name in the budget.
+fn site_id(site: &str) -> Id {
+    let mut id = [0; ID_LEN];
+    id.copy_from_slice(&Sha256::digest(site.as_bytes())[..ID_LEN]);
+    id
 }
 
 /// Have a look again when half of the window of the nearest hop is used.

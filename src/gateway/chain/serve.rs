@@ -2,12 +2,12 @@
 use super::HopRow;
 use crate::gateway::core::codec;
 use crate::gateway::core::message::*;
-use crate::gateway::core::offer::{self, Session as SessionId};
-use crate::gateway::core::refusal as no;
-use crate::gateway::core::request;
+use crate::gateway::core::offer::{SessionIds, Terms};
+use crate::gateway::core::price;
+use crate::gateway::core::request::{self, Standing};
 use crate::gateway::link::{Links, PayeeRef, PayerRef as LinkPayer, Readiness};
 use crate::gateway::port::*;
-use crate::units::{Price, Stroops};
+use crate::units::{CELL_BYTES, Stroops};
 use rand::Rng;
 use std::collections::{HashMap, VecDeque};
 
@@ -17,31 +17,10 @@ const MAX_SESSIONS: usize = 20_000;
 const MAX_HOPS: usize = 16_384;
 /// A web session without a word or a byte for so long is forgotten.
 const HTTP_IDLE_MS: u64 = 30 * 60 * 1000;
+/// Life of a request.
+const REQUEST_SECS: u32 = 60;
 /// A request is repeated at most so often while nothing changes.
 const REQUEST_GAP_MS: u64 = 200;
-
-/// What this node sells.
-#[derive(Clone, Debug)]
-pub struct Sale {
-    /// Where claims pay to.
-    pub account: AccountKey,
-    /// The asset that it takes.
-    pub asset: AssetId,
-    /// First 8 bytes of the network id.
-    pub network: [u8; 8],
-    /// Tor for a relay, Http for a site.
-    pub kind: ServiceKind,
-    /// Per MiB.
-    pub price: Price,
-    /// Per forwarded claim.
-    pub fee: Stroops,
-    /// Served before the first payment.
-    pub credit_bytes: u32,
-    /// Suggested to be paid ahead.
-    pub ahead_bytes: u32,
-    /// Life of an offer.
-    pub offer_secs: u64,
-}
 
 /// Names a session at this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,7 +34,6 @@ pub enum Key {
 #[derive(Debug)]
 struct Session {
     offer: Offer,
-    hash: Id,
     paid: Stroops,
     state: u8,
     units: Counted,
@@ -74,9 +52,8 @@ struct Way {
 /// All sessions of a node.
 #[derive(Debug)]
 pub struct Serve {
-    sale: Sale,
-    boot: [u8; 8],
-    count: u64,
+    sale: Terms,
+    ids: SessionIds,
     ways: HashMap<CircuitId, Way>,
     sessions: HashMap<Key, Session>,
     hops: HashMap<Id, HopRow>,
@@ -85,11 +62,10 @@ pub struct Serve {
 
 impl Serve {
     /// `boot` is drawn at each start; `hops` are the newest rows of the store.
-    pub fn new(sale: Sale, boot: [u8; 8], hops: Vec<HopRow>) -> Self {
+    pub fn new(sale: Terms, boot: [u8; 8], hops: Vec<HopRow>) -> Self {
         let mut serve = Serve {
             sale,
-            boot,
-            count: 0,
+            ids: SessionIds::new(boot),
             ways: HashMap::new(),
             sessions: HashMap::new(),
             hops: HashMap::new(),
@@ -150,13 +126,17 @@ impl Serve {
     pub fn require(&mut self, now: u64, rng: &mut impl Rng, session: Option<Id>) -> Answer {
         let key = match session.filter(|id| self.sessions.contains_key(&Key::Http(*id))) {
             Some(id) => Key::Http(id),
-            None => match self.open_session(now, rng, None, [0; ID_LEN]) {
-                Some(id) => Key::Http(id),
-                None => return Answer::Failed(no::BUSY),
-            },
+            None => {
+                // A browser says no hello: what it would have said is what this site takes.
+                let hello = Hello { version: codec::VERSION, network: self.sale.network, asset: self.sale.asset, nonce: [0; ID_LEN] };
+                match self.open_session(now, rng, None, &hello) {
+                    Ok(key) => key,
+                    Err(code) => return Answer::Failed(code),
+                }
+            }
         };
         let left = self.sessions.get(&key).map_or(0, |s| {
-            let bought = bytes_for(s.offer.price, s.paid).saturating_add(u64::from(s.offer.credit_bytes));
+            let bought = price::bytes_for(s.offer.price, s.paid).saturating_add(u64::from(s.offer.credit_bytes));
             bought.saturating_sub(s.units.total())
         });
         if left > 0 {
@@ -165,7 +145,7 @@ impl Serve {
         let request = self.request_now(now, rng, key);
         match (self.sessions.get(&key), request) {
             (Some(s), Some(request)) => Answer::Pay { offer: Box::new(s.offer.clone()), request: Box::new(request) },
-            _ => Answer::Failed(no::INTERNAL),
+            _ => Answer::Failed(RefusalCode::INTERNAL),
         }
     }
 
@@ -181,33 +161,19 @@ impl Serve {
             Message::Sign(sign) => self.on_sign(now, rng, links, key, &sign, out),
             Message::Deliver(deliver) => self.on_deliver(now, rng, links, key, &deliver, out),
             Message::Complete(_) | Message::Refusal(_) => return Vec::new(),
-            _ => Err(([0; ID_LEN], no::UNKNOWN_TYPE)),
+            _ => Err(([0; ID_LEN], RefusalCode::UNKNOWN_TYPE)),
         };
-        vec![answer.unwrap_or_else(|(subject, code)| no::refusal(subject, code))]
+        vec![answer.unwrap_or_else(|(subject, code)| no(subject, code))]
     }
 
     fn on_hello(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, key: Key, own: Option<Counted>, hello: &Hello, out: &mut Out) -> Vec<Message> {
-        let refused = if hello.version == 0 {
-            Some(no::BAD_VERSION)
-        } else if hello.network != self.sale.network {
-            Some(no::WRONG_NETWORK)
-        } else if hello.asset != self.sale.asset {
-            Some(no::WRONG_ASSET)
-        } else {
-            None
+        let circ = match key {
+            Key::Circuit(circ) => Some(circ),
+            Key::Http(_) => None,
         };
-        if let Some(code) = refused {
-            return vec![no::refusal([0; ID_LEN], code)];
-        }
-        let key = match key {
-            Key::Circuit(circ) => match self.open_session(now, rng, Some(circ), hello.nonce) {
-                Some(_) => key,
-                None => return vec![no::refusal([0; ID_LEN], no::BUSY)],
-            },
-            Key::Http(_) => match self.open_session(now, rng, None, hello.nonce) {
-                Some(id) => Key::Http(id),
-                None => return vec![no::refusal([0; ID_LEN], no::BUSY)],
-            },
+        let key = match self.open_session(now, rng, circ, hello) {
+            Ok(key) => key,
+            Err(code) => return vec![no([0; ID_LEN], code)],
         };
         if let (Some(own), Some(session)) = (own, self.sessions.get_mut(&key)) {
             session.units = own;
@@ -221,12 +187,12 @@ impl Serve {
     }
 
     fn on_create(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, key: Key, create: &Create, out: &mut Out) -> Result<Message, (Id, RefusalCode)> {
-        let no = |code| (create.hop_id, code);
-        let session = self.sessions.get(&key).ok_or(no(no::NO_SESSION))?;
+        let refuse = |code| (create.hop_id, code);
+        let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
         let fee = session.offer.fee;
         let payer = match (create.payer, key) {
             (PayerRef::Previous, Key::Circuit(circ)) => {
-                let prev = self.ways.get(&circ).and_then(|w| w.prev).ok_or(no(no::NO_LINK))?;
+                let prev = self.ways.get(&circ).and_then(|w| w.prev).ok_or(refuse(RefusalCode::NO_LINK))?;
                 LinkPayer::Relay(prev)
             }
             (PayerRef::Link(tag), Key::Circuit(_)) => LinkPayer::Tag(tag),
@@ -234,34 +200,34 @@ impl Serve {
                 links.want_payer(now, rng, relay, out);
                 LinkPayer::Relay(relay)
             }
-            _ => return Err(no(no::NO_LINK)),
+            _ => return Err(refuse(RefusalCode::NO_LINK)),
         };
-        let template = links.template(rng, payer, create.hop_id, create.amount).map_err(no)?;
+        let template = links.template(rng, payer, create.hop_id, create.amount).map_err(refuse)?;
         Ok(Message::Template(Template { hop_id: create.hop_id, fee, template }))
     }
 
     fn on_sign(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, key: Key, sign: &Sign, out: &mut Out) -> Result<Message, (Id, RefusalCode)> {
-        let no = |code| (sign.hop_id, code);
+        let refuse = |code| (sign.hop_id, code);
         if let Some(known) = self.answered(&sign.hop_id, sign.amount_in, Some(sign.amount_out)) {
-            return known.map_err(no);
+            return known.map_err(refuse);
         }
-        let session = self.sessions.get(&key).ok_or(no(no::NO_SESSION))?;
+        let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
         let fee = session.offer.fee;
-        let kept = sign.amount_in.sub(sign.amount_out).map_err(|_| no(no::AMOUNT_BELOW))?;
-        let due = kept.sub(fee).map_err(|_| no(no::AMOUNT_BELOW))?;
-        let Key::Circuit(circ) = key else { return Err(no(no::NO_LINK)) };
-        let payee = self.payee_behind(circ, &sign.template, links).ok_or(no(no::NO_LINK))?;
+        let kept = sign.amount_in.sub(sign.amount_out).map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
+        let due = kept.sub(fee).map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
+        let Key::Circuit(circ) = key else { return Err(refuse(RefusalCode::NO_LINK)) };
+        let payee = self.payee_behind(circ, &sign.template, links).ok_or(refuse(RefusalCode::NO_LINK))?;
         match links.can_pay(&payee, sign.amount_out) {
             Readiness::Ready => {}
-            Readiness::Opening => return Err(no(no::BUSY)),
-            _ => return Err(no(no::NO_CAPACITY)),
+            Readiness::Opening => return Err(refuse(RefusalCode::BUSY)),
+            _ => return Err(refuse(RefusalCode::NO_CAPACITY)),
         }
-        links.accept(now, sign.hop_id, sign.amount_in, &sign.claim, out).map_err(no)?;
+        links.accept(now, sign.hop_id, sign.amount_in, &sign.claim, out).map_err(refuse)?;
         let signed = links.sign(now, rng, sign.hop_id, payee, sign.amount_out, &sign.template, out);
         // The claim that came in is ours from here on: what cannot go onwards is credited to the client's session.
         let (message, amount_out, credit) = match signed {
             Ok(claim) => (Message::Signed(Signed { hop_id: sign.hop_id, claim }), sign.amount_out, due),
-            Err(code) => (no::refusal(sign.hop_id, code), Stroops::ZERO, sign.amount_in),
+            Err(code) => (no(sign.hop_id, code), Stroops::ZERO, sign.amount_in),
         };
         self.credit(key, credit, out);
         self.answer(now, HopRow { hop_id: sign.hop_id, amount_in: sign.amount_in, amount_out, reply: codec::encode(&message), at: now }, out);
@@ -269,17 +235,17 @@ impl Serve {
     }
 
     fn on_deliver(&mut self, now: u64, _rng: &mut impl Rng, links: &mut Links, key: Key, deliver: &Deliver, out: &mut Out) -> Result<Message, (Id, RefusalCode)> {
-        let no = |code| (deliver.hop_id, code);
-        let session = self.sessions.get(&key).ok_or(no(no::NO_SESSION))?;
+        let refuse = |code| (deliver.hop_id, code);
+        let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
         let paid = session.paid;
         if let Some(row) = self.hops.get(&deliver.hop_id) {
             // A node that forwarded has its claim since it signed; the receipt says so.
             if row.amount_in != deliver.amount {
-                return Err(no(no::DUPLICATE_CONFLICT));
+                return Err(refuse(RefusalCode::DUPLICATE_CONFLICT));
             }
             return Ok(Message::Delivered(Delivered { hop_id: deliver.hop_id, paid }));
         }
-        links.accept(now, deliver.hop_id, deliver.amount, &deliver.claim, out).map_err(no)?;
+        links.accept(now, deliver.hop_id, deliver.amount, &deliver.claim, out).map_err(refuse)?;
         self.credit(key, deliver.amount, out);
         let paid = self.sessions.get(&key).map_or(paid, |s| s.paid);
         let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid });
@@ -301,38 +267,24 @@ impl Serve {
         }
     }
 
-    fn open_session(&mut self, now: u64, rng: &mut impl Rng, circ: Option<CircuitId>, nonce: Id) -> Option<Id> {
+    fn open_session(&mut self, now: u64, rng: &mut impl Rng, circ: Option<CircuitId>, hello: &Hello) -> Result<Key, RefusalCode> {
         if self.sessions.len() >= MAX_SESSIONS {
             self.forget_idle(now);
         }
         if self.sessions.len() >= MAX_SESSIONS {
-            return None;
+            return Err(RefusalCode::BUSY);
         }
-        self.count += 1;
-        let id = SessionId { boot: self.boot, count: self.count }.id();
-        let key = circ.map_or(Key::Http(id), Key::Circuit);
-        // A second hello on a circuit renews the offer and keeps what was paid.
-        let (paid, units, state) = self.sessions.get(&key).map_or((Stroops::ZERO, Counted::default(), 0), |s| (s.paid, s.units, s.state));
         let mut mac_key = [0; 32];
         rng.fill_bytes(&mut mac_key);
-        let sale = &self.sale;
-        let offer = Offer {
-            version: codec::VERSION,
-            payee: sale.account,
-            asset: sale.asset,
-            kind: sale.kind,
-            price: sale.price,
-            fee: sale.fee,
-            credit_bytes: sale.credit_bytes,
-            ahead_bytes: sale.ahead_bytes,
-            expires: now / 1000 + sale.offer_secs,
-            session: id,
-            mac_key,
-            nonce,
-        };
-        let hash = offer::hash(&offer);
-        self.sessions.insert(key, Session { offer, hash, paid, state, units, asked_at: 0, asked_due: Stroops::ZERO, used_at: now });
-        Some(id)
+        let id = self.ids.draw();
+        let offer = self.sale.offer(hello, id, mac_key, now / 1000)?;
+        let key = circ.map_or(Key::Http(id), Key::Circuit);
+        // A second hello on a circuit renews the offer and keeps what was paid.
+        let (paid, units, state) =
+            self.sessions.get(&key).map_or((Stroops::ZERO, Counted::default(), 0), |s| (s.paid, s.units, s.state));
+        let session = Session { offer, paid, state, units, asked_at: 0, asked_due: Stroops::ZERO, used_at: now };
+        self.sessions.insert(key, session);
+        Ok(key)
     }
 
     /// Idle web sessions go.
@@ -357,23 +309,14 @@ impl Serve {
         rng.fill_bytes(&mut id);
         s.asked_at = now;
         s.asked_due = due;
-        let mut request = PaymentRequest {
-            id,
-            session: s.offer.session,
-            kind: s.offer.kind,
+        let standing = Standing {
             units_in: s.units.inward,
             units_out: s.units.outward,
             amount_due: due,
             amount_paid: s.paid,
-            offer_hash: s.hash,
-            lock_point: [0; 32],
-            issued: now / 1000,
-            expires: (now / 1000 + 60).min(s.offer.expires),
             state: s.state,
-            mac: [0; ID_LEN],
         };
-        request::authenticate(&mut request, &s.offer.mac_key);
-        Some(request)
+        Some(request::build(&s.offer, standing, id, [0; 32], now / 1000, REQUEST_SECS))
     }
 
     fn credit(&mut self, key: Key, amount: Stroops, out: &mut Out) {
@@ -391,9 +334,9 @@ impl Serve {
     fn answered(&self, hop_id: &Id, amount_in: Stroops, amount_out: Option<Stroops>) -> Option<Result<Message, RefusalCode>> {
         let row = self.hops.get(hop_id)?;
         if row.amount_in != amount_in || amount_out.is_some_and(|a| a != row.amount_out && !row.amount_out.is_zero()) {
-            return Some(Err(no::DUPLICATE_CONFLICT));
+            return Some(Err(RefusalCode::DUPLICATE_CONFLICT));
         }
-        Some(codec::decode(&row.reply).map_err(|_| no::INTERNAL))
+        Some(codec::decode(&row.reply).map_err(|_| RefusalCode::INTERNAL))
     }
 
     fn answer(&mut self, _now: u64, row: HopRow, out: &mut Out) {
@@ -414,23 +357,11 @@ impl Serve {
 
 /// Stroops due: what was served and `ahead_bytes` more.
 fn due(s: &Session) -> Option<Stroops> {
-    let total = s.units.total();
-    match s.offer.kind {
-        ServiceKind::Tor => s.offer.price.of_cells(total.saturating_add(u64::from(s.offer.ahead_bytes) / crate::units::CELL_BYTES)).ok(),
-        ServiceKind::Ipfs | ServiceKind::Http => price_of_bytes(s.offer.price, total.saturating_add(u64::from(s.offer.ahead_bytes))),
-    }
+    let ahead = u64::from(s.offer.ahead_bytes);
+    let ahead = if s.offer.kind == ServiceKind::Tor { ahead / CELL_BYTES } else { ahead };
+    price::of_units(s.offer.kind, s.offer.price, s.units.total().saturating_add(ahead)).ok()
 }
 
-/// What bytes cost, rounded up.
-pub fn price_of_bytes(price: Price, bytes: u64) -> Option<Stroops> {
-    let stroops = (u128::from(bytes) * u128::from(price.0)).div_ceil(1 << 20);
-    u64::try_from(stroops).ok().and_then(|s| Stroops::new(s).ok())
-}
-
-/// Whole bytes that an amount pays for.
-pub fn bytes_for(price: Price, amount: Stroops) -> u64 {
-    if price.0 == 0 {
-        return u64::MAX;
-    }
-    u64::try_from((u128::from(amount.get()) << 20) / u128::from(price.0)).unwrap_or(u64::MAX)
+fn no(subject: Id, code: RefusalCode) -> Message {
+    Message::Refusal(code.refuse(subject))
 }

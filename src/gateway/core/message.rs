@@ -182,6 +182,17 @@ pub enum PayerRef {
     Relay([u8; 20]),
 }
 
+impl PayerRef {
+    /// The kind byte.
+    pub(super) fn kind(self) -> u8 {
+        match self {
+            PayerRef::Previous => 0,
+            PayerRef::Link(_) => 1,
+            PayerRef::Relay(_) => 2,
+        }
+    }
+}
+
 /// 5. Payee k's answer: for its payer's eyes, carried by the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
