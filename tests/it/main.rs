@@ -1,0 +1,2 @@
+//! Fast tests over the whole crate: no network, no child processes.
+mod layers;
