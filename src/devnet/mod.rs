@@ -1,0 +1,2 @@
+//! What tests and the demo run on: a private network and its ledger, all on one machine.
+pub mod network;
