@@ -6,4 +6,6 @@ pub mod devnet;
 pub mod error;
 pub mod gateway;
 pub mod redact;
+pub mod stellar;
 pub mod units;
+pub mod wallet;

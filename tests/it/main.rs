@@ -1,0 +1,3 @@
+//! The fast tests, one file per subject.
+mod stellar_check;
+mod stellar_template;
