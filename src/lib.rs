@@ -2,6 +2,8 @@
 //!
 //! ARCHITECTURE.md names the rooms and which of them may import which; `tests/it/layers.rs` checks it.
 #[cfg(feature = "node")]
+pub mod config;
+#[cfg(feature = "node")]
 pub mod devnet;
 pub mod error;
 pub mod gateway;

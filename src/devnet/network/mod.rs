@@ -18,6 +18,7 @@ pub mod child;
 pub mod http;
 mod keys;
 mod launch;
+pub mod node_config;
 pub mod ports;
 mod run;
 pub mod state;
