@@ -4,7 +4,7 @@ use super::keys::{self, Tools};
 use super::run::Options;
 use super::state::{NodeView, ServedFile, ServiceView, State, VERSION, io};
 use super::topology::{Binary, NodeSpec, Role};
-use super::{http, ports, torrc, web};
+use super::{http, node_config, ports, torrc, web};
 use crate::error::{Error, Result};
 use futures::future::try_join_all;
 use std::fs::{self, File, OpenOptions};
@@ -51,24 +51,28 @@ pub fn plan(options: &Options) -> Result<State> {
     Ok(State { version: VERSION, supervisor, ready: false, nodes, ledger, web, files, money: None })
 }
 
-/// Keys and torrc of every node.
-pub async fn configure(options: &Options, tools: &Tools, state: &mut State) -> Result<()> {
-    let mut common = torrc::Common::default();
+/// A directory for every node, readable by nobody else.
+pub fn make_directories(state: &State) -> Result<()> {
     for node in &state.nodes {
-        let data = node.dir.join("data");
-        for dir in [&node.dir, &data] {
-            fs::create_dir_all(dir).map_err(|e| io("make", dir, &e))?;
-            only_for_us(dir)?;
+        for dir in [node.dir.clone(), node.dir.join("data")] {
+            fs::create_dir_all(&dir).map_err(|e| io("make", &dir, &e))?;
+            only_for_us(&dir)?;
         }
     }
-    let authorities: Vec<_> = state.nodes.iter().filter(|n| n.role == Role::Authority).collect();
+    Ok(())
+}
+
+/// Identities of the relays; filled into `state`, and what every torrc says of them.
+pub async fn make_keys(tools: &Tools, nodes: &mut [NodeView]) -> Result<torrc::Common> {
+    let mut common = torrc::Common::default();
+    let authorities: Vec<_> = nodes.iter().filter(|n| n.role == Role::Authority).collect();
     let idents = try_join_all(authorities.iter().map(|n| keys::make_authority(tools, n)));
-    let relays: Vec<_> = state.nodes.iter().filter(|n| n.role.is_relay()).collect();
+    let relays: Vec<_> = nodes.iter().filter(|n| n.role.is_relay()).collect();
     let fingerprints = try_join_all(relays.iter().map(|n| keys::make_relay(tools, n)));
     let (idents, fingerprints) = futures::try_join!(idents, fingerprints)?;
     let mut fingerprints = fingerprints.into_iter();
     let mut idents = idents.into_iter();
-    for node in state.nodes.iter_mut().filter(|n| n.role.is_relay()) {
+    for node in nodes.iter_mut().filter(|n| n.role.is_relay()) {
         let Some(fingerprint) = fingerprints.next() else { break };
         node.fingerprint = Some(fingerprint.clone());
         match node.role {
@@ -82,11 +86,21 @@ pub async fn configure(options: &Options, tools: &Tools, state: &mut State) -> R
         }
     }
     if common.guard_fingerprints.is_empty() {
-        let exits = state.nodes.iter().filter(|n| n.role == Role::Exit);
+        let exits = nodes.iter().filter(|n| n.role == Role::Exit);
         common.guard_fingerprints.extend(exits.filter_map(|n| n.fingerprint.clone()));
     }
+    Ok(common)
+}
+
+/// torrc, gateway.toml and resolv.conf of every node.
+pub fn configure(options: &Options, state: &State, common: &torrc::Common) -> Result<()> {
     for (spec, node) in options.topology.nodes.iter().zip(&state.nodes) {
-        write(&node.torrc, &torrc::render(spec, node, &common))?;
+        write(&node.torrc, &torrc::render(spec, node, common))?;
+        if let Some(gateway) = &node.gateway {
+            let config = node_config::of(spec, node, state)?;
+            fs::create_dir_all(&config.state_dir).map_err(|e| io("make", &config.state_dir, &e))?;
+            write(gateway, &config.render()?)?;
+        }
         if node.role.is_relay() {
             // Exits ask nobody for names: nothing listens there.
             write(&node.dir.join("resolv.conf"), "nameserver 127.0.0.1\n")?;
@@ -115,10 +129,11 @@ pub fn node_command(options: &Options, tools: &Tools, spec: &NodeSpec, node: &No
             command
         }
     };
-    command.arg("-f").arg(&node.torrc);
+    // First: `magicwave tor` hands everything behind its own options to tor.
     if let Some(gateway) = &node.gateway {
         command.arg("--gateway").arg(gateway);
     }
+    command.arg("-f").arg(&node.torrc);
     if spec.binary == Binary::Stock {
         command.args(["--defaults-torrc", "/dev/null", "--hush"]);
     }

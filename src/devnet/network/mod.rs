@@ -15,6 +15,7 @@
 //! late, `-12` no such node, `-13` funding.
 pub mod bootstrap;
 pub mod child;
+pub mod fund;
 pub mod http;
 mod keys;
 mod launch;
@@ -26,6 +27,6 @@ pub mod topology;
 mod torrc;
 mod web;
 
-pub use run::{Devnet, NodeProgress, Options, Progress};
+pub use run::{progress_of, Devnet, NodeProgress, Options, Progress};
 pub use state::{NodeView, ServedFile, ServiceView, State};
 pub use topology::{Binary, Funding, NodeSpec, Role, Topology};

@@ -53,8 +53,8 @@ pub fn of(spec: &NodeSpec, node: &NodeView, state: &State) -> Result<GatewayConf
     Ok(config)
 }
 
-/// A client reaches the ledger through tor like everything else; relays and sites, which have no SOCKS port to hide
-/// behind, use the loopback exception.
+/// A client reaches the ledger through tor like everything else. Relays and sites use the loopback exception: they pay
+/// nobody for circuits of their own, so in a network where everybody is paid those would be slowed and stopped.
 fn ledger_of(role: config::Role, address: SocketAddr, money: &MoneyView) -> Ledger {
     let client = role == config::Role::Client;
     Ledger {

@@ -1,6 +1,7 @@
 //! A network that is up: the handle that tests, the demo and the command line hold.
 use super::bootstrap::{self, Bootstrap};
 use super::child::Running;
+use super::fund;
 use super::keys::Tools;
 use super::launch;
 use super::state::{self, DirLock, NodeView, State};
@@ -114,16 +115,26 @@ impl Devnet {
     async fn start_all(&mut self) -> Result<()> {
         // Saved first: whoever finds the directory after a crash must be able to tell what it is.
         self.state.save(&self.options.state_dir)?;
-        if let Some(ledger) = &mut self.state.ledger {
+        launch::make_directories(&self.state)?;
+        let State { nodes, ledger, web, money, files, .. } = &mut self.state;
+        let wallets = fund::wallets(&self.options.topology, nodes)?;
+        let with_money = async {
+            let Some(ledger) = ledger else { return Ok(None) };
             let running = launch::start_ledger(&self.options, ledger).await?;
-            self.running.insert("ledger".into(), running);
-        }
-        if let Some(web) = &mut self.state.web {
-            let (running, files) = launch::start_web(&self.tools, web).await?;
-            self.state.files = files;
-            self.running.insert("web".into(), running);
-        }
-        launch::configure(&self.options, &self.tools, &mut self.state).await?;
+            *money = Some(fund::fund(ledger.address, &self.options.state_dir, &wallets).await?);
+            Ok(Some(("ledger", running)))
+        };
+        let with_web = async {
+            let Some(web) = web else { return Ok(None) };
+            let (running, served) = launch::start_web(&self.tools, web).await?;
+            *files = served;
+            Ok(Some(("web", running)))
+        };
+        // Waiting for ledgers to close, making keys and writing files go on side by side.
+        let keys = launch::make_keys(&self.tools, nodes);
+        let (common, ledger, web) = futures::try_join!(keys, with_money, with_web)?;
+        self.running.extend([ledger, web].into_iter().flatten().map(|(name, running)| (name.to_owned(), running)));
+        launch::configure(&self.options, &self.state, &common)?;
         for i in 0..self.state.nodes.len() {
             self.start_node(i)?;
         }
