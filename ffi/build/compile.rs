@@ -1,5 +1,5 @@
 //! Step 4: libtor.a, compiled once per stamp and kept in the cache across profiles and clones.
-use crate::config::{self, CFLAGS, Config};
+use crate::config::{CFLAGS, Config};
 use crate::pins::sha256;
 use crate::series::Series;
 use crate::stage::{self, Source};
@@ -37,12 +37,9 @@ impl Libtor {
 }
 
 /// The library of this source, series and flags: from OUT_DIR, from the cache, or compiled now.
-pub fn libtor(config: &Config, source: &Source, series: &Series) -> Result<Libtor, String> {
-    let recipe = sha256(
-        [source.identity(), CFLAGS, &config.configure.join(" "), &config.cc, &config::toolchain(config)]
-            .join("\n")
-            .as_bytes(),
-    );
+pub fn libtor(config: &Config, toolchain: &str, source: &Source, series: &Series) -> Result<Libtor, String> {
+    let recipe =
+        sha256([source.identity(), CFLAGS, &config.configure.join(" "), &config.cc, toolchain].join("\n").as_bytes());
     let stamp = sha256([recipe.as_str(), &series.patch_hash(), &series.payment_hash()].join("\n").as_bytes());
     let lib = Libtor { dir: config.out.join("lib"), release: source.release().to_string() };
     let note = config.out.join("lib.stamp");
