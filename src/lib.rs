@@ -2,6 +2,8 @@
 //!
 //! ARCHITECTURE.md names the rooms and which of them may import which; `tests/it/layers.rs` checks it.
 #[cfg(feature = "node")]
+pub mod cli;
+#[cfg(feature = "node")]
 pub mod config;
 #[cfg(feature = "node")]
 pub mod devnet;
@@ -9,5 +11,7 @@ pub mod error;
 pub mod gateway;
 pub mod redact;
 pub mod stellar;
+#[cfg(feature = "node")]
+pub mod tor;
 pub mod units;
 pub mod wallet;

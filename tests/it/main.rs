@@ -1,3 +1,4 @@
-//! The fast tests, one file per subject.
+//! Fast tests over the whole crate: no network, no child processes.
+mod layers;
 mod stellar_check;
 mod stellar_template;
