@@ -3,7 +3,6 @@
 //! Unknown keys are refused. Amounts are stroops of the payment asset unless a key says native. Errors: `MW-CONF-1`
 //! cannot be read, `-2` not this form, `-3` a value that cannot be meant, `-4` a ledger that would be reached past tor.
 use crate::error::{Error, Result};
-use crate::gateway::core::message::AssetId;
 use crate::stellar::asset::Asset;
 use crate::stellar::keys::parse_account_id;
 use crate::stellar::network::{NetworkId, PUBLIC};
@@ -321,11 +320,6 @@ impl Ledger {
             .map_err(|e| Error::never("MW-CONF-3", format!("ledger.asset_code = {:?}: {}", self.asset_code, e.text)))
     }
 
-    /// The payment asset as messages name it.
-    pub fn asset_id(&self) -> Result<AssetId> {
-        Ok(self.asset()?.id())
-    }
-
     /// What signatures are bound to.
     pub fn network(&self) -> NetworkId {
         NetworkId::of(&self.passphrase)
@@ -382,5 +376,4 @@ fn require(holds: bool, text: impl FnOnce() -> String) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

@@ -139,7 +139,8 @@ fn report(dir: &Path, state: &State, up: bool, progress: &Progress, last: Option
         })
     });
     let service = |view: &Option<crate::devnet::network::ServiceView>| {
-        view.as_ref().map(|v| json!({"address": v.address, "running": runs(v.process), "pid": v.process.map(|p| p.pid)}))
+        view.as_ref()
+            .map(|v| json!({"address": v.address, "running": runs(v.process), "pid": v.process.map(|p| p.pid)}))
     };
     json!({
         "state_dir": dir, "up": up, "ready": up && state.ready && progress.is_ready(), "pid": state.supervisor.pid,

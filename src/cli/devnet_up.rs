@@ -54,7 +54,8 @@ async fn hold(options: Options, supervised: bool) -> anyhow::Result<ExitCode> {
     let dir = options.state_dir.clone();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut hangup = signal(SignalKind::hangup())?;
-    let mut told = async || tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => (), _ = hangup.recv() => () };
+    let mut told =
+        async || tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => (), _ = hangup.recv() => () };
     note(&format!("starting {} nodes in {}\n", options.topology.nodes.len(), dir.display()));
     let mut board = Board::new();
     let up = async {

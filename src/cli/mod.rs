@@ -4,6 +4,9 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+mod devnet;
+mod devnet_look;
+mod devnet_up;
 mod tor;
 
 /// Anonymous access to the web where those who carry it are paid for what they carry.
@@ -16,6 +19,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// A private network on this machine
+    Devnet(devnet::Args),
     /// A complete tor for relay operators
     Tor(tor::Args),
 }
@@ -23,6 +28,7 @@ enum Verb {
 /// Parses the command line and runs its verb.
 pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().verb {
+        Verb::Devnet(args) => devnet::run(args),
         Verb::Tor(args) => tor::run(args),
     }
 }

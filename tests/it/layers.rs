@@ -30,7 +30,11 @@ const LAW: &[(&str, &[&str], &str)] = &[
     ("tor::event", L0, "L1: what tor says"),
     ("tor::line", &["error", "redact", "units", "tor::event"], "L1: tor's control protocol"),
     // L2
-    ("config", L0, "L2: resolved once, read by all above"),
+    (
+        "config",
+        &["error", "redact", "units", "stellar::asset", "stellar::keys", "stellar::network"],
+        "L2: resolved once, read by all above; it checks that an account is an account",
+    ),
     (
         "store",
         &["error", "redact", "units", "config", "gateway::core", "gateway::port", "gateway::link", "gateway::chain"],

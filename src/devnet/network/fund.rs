@@ -58,14 +58,14 @@ pub async fn fund(ledger: SocketAddr, state_dir: &Path, purses: &[Purse]) -> Res
     }
     let asset = Asset::credit(ASSET, issuer.public())?;
     let network = NetworkId::of(&passphrase);
-    for (i, batch) in purses.chunks(BATCH).enumerate() {
+    for (i, part) in purses.chunks(BATCH).enumerate() {
         let source = source(ledger, network, &issuer).await?;
         let mut operations = Vec::new();
         if i == 0 {
             operations.push(ops::set_flags(None, ops::AUTH_IMMUTABLE, 0));
         }
-        let keys: Vec<_> = batch.iter().map(|p| p.wallet.account_key()).collect();
-        for (purse, key) in batch.iter().zip(&keys) {
+        let keys: Vec<_> = part.iter().map(|p| p.wallet.account_key()).collect();
+        for (purse, key) in part.iter().zip(&keys) {
             let account = key.public();
             operations.push(ops::create_account(None, &account, NATIVE));
             operations.push(ops::change_trust(Some(&account), &asset, Stroops::MAX));

@@ -27,6 +27,6 @@ pub mod topology;
 mod torrc;
 mod web;
 
-pub use run::{progress_of, Devnet, NodeProgress, Options, Progress};
+pub use run::{Devnet, NodeProgress, Options, Progress, progress_of};
 pub use state::{NodeView, ServedFile, ServiceView, State};
 pub use topology::{Binary, Funding, NodeSpec, Role, Topology};
