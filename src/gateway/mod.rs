@@ -3,3 +3,4 @@ pub mod chain;
 pub mod core;
 pub mod link;
 pub mod port;
+pub mod transport;
