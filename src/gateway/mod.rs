@@ -6,3 +6,4 @@ pub mod node;
 pub mod port;
 #[cfg(feature = "node")]
 pub mod reactor;
+pub mod transport;
