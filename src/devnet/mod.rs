@@ -1,2 +1,6 @@
-//! What a network of one's own needs: the embedded ledger and, beside it, relays, names and servers on loopback.
+//! What tests and the demo run on: an embedded ledger, and a private network of relays and servers, all on one machine.
+#[cfg(feature = "node")]
+pub mod demo;
 pub mod ledger;
+#[cfg(feature = "node")]
+pub mod network;

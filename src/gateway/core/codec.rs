@@ -162,3 +162,21 @@ pub fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
         extra => Err(DecodeError::Trailing { kind, extra }),
     }
 }
+
+/// At most `max` messages one behind the other, as an http answer holds them; all of them or none.
+pub fn decode_list(mut bytes: &[u8], max: usize) -> Result<Vec<Message>, DecodeError> {
+    let mut messages = Vec::new();
+    while !bytes.is_empty() {
+        if messages.len() >= max {
+            return Err(DecodeError::TooLong { len: bytes.len() });
+        }
+        let len = match bytes.first_chunk::<HEADER_LEN>() {
+            Some(&[_, _, high, low]) => HEADER_LEN + usize::from(u16::from_be_bytes([high, low])),
+            None => bytes.len(),
+        };
+        let (message, rest) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
+        messages.push(decode(message)?);
+        bytes = rest;
+    }
+    Ok(messages)
+}

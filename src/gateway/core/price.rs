@@ -69,7 +69,7 @@ impl Ahead {
     /// (so that payments double and become rare), and twice what flows while a payment is under way; never above
     /// the cap.
     pub fn window_bytes(&self) -> u64 {
-        let flowing = u128::from(self.rate) * 2 * u128::from(self.latency_ms) / 1000;
+        let flowing = u128::from(self.rate).saturating_mul(2 * u128::from(self.latency_ms)) / 1000;
         let flowing = u64::try_from(flowing).unwrap_or(u64::MAX);
         let proven = if self.paid.is_zero() { 0 } else { bytes_for(self.price, self.paid) };
         self.ahead_bytes.max(proven).max(flowing).min(self.cap_bytes)

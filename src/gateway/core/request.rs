@@ -66,14 +66,15 @@ pub fn verify_mac(key: &[u8; 32], request: &PaymentRequest) -> bool {
 fn keyed(key: &[u8; 32], request: &PaymentRequest) -> Hmac<Sha256> {
     let mut out = Writer::default();
     body::put_unsigned(request, &mut out);
-    let mut hmac = <Hmac<Sha256> as KeyInit>::new(&block_key(key));
-    hmac.update(&out.into_bytes());
-    hmac
+    keyed_hash(key, &out.into_bytes())
 }
 
-/// HMAC pads a key to the hash's block with zeros; given here in that form, so that nothing can fail.
-fn block_key(key: &[u8; 32]) -> hmac::digest::Key<Hmac<Sha256>> {
+/// HMAC-SHA-256 over `data`. HMAC fills a key up to the hash's block with zeros; it is given in that form here, so
+/// that nothing can fail.
+pub(crate) fn keyed_hash(key: &[u8; 32], data: &[u8]) -> Hmac<Sha256> {
     let mut block = [0; 64];
     block[..32].copy_from_slice(key);
-    block.into()
+    let mut hmac = <Hmac<Sha256> as KeyInit>::new(&block.into());
+    hmac.update(data);
+    hmac
 }

@@ -1,0 +1,2 @@
+//! How messages travel.
+pub mod http;
