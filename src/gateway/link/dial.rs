@@ -117,6 +117,11 @@ impl Links {
         }
     }
 
+    /// The tag by which `relay` knows the link that we pay it on.
+    pub fn tag_of(&self, relay: &RelayId) -> Option<[u8; 8]> {
+        self.link_with(relay, Role::Payer).map(|link| link.row.tag)
+    }
+
     /// May another link with such a partner be made?
     pub(super) fn has_room(&self, partner: Partner) -> bool {
         let anonymous = partner == Partner::Anonymous;
