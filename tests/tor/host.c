@@ -113,10 +113,26 @@ send_raw(void)
                                (const char *) raw.body, raw.len, layer);
 }
 
+/* Relay cell format (0 or 1) that is spoken with a hop of our own circuit. */
+static int
+cell_format(const mw_event_t *ev, unsigned hop)
+{
+  payment_circ_t *pc = payment_circ_find(ev->circ);
+  const crypt_path_t *layer = NULL;
+  if (pc && pc->role == MW_ROLE_ORIGIN)
+    layer = payment_cpath_hop(pc->circ, hop);
+  return layer && layer->relay_cell_format == RELAY_CELL_FORMAT_V1;
+}
+
 static int32_t
 on_event(void *arg, const mw_event_t *ev)
 {
   (void) arg;
+  /* Before anybody reads of the event and asks for the next one. */
+  if (ev->kind == MW_EV_COUNTERS && ev->circ == raw.circ && raw.wanted) {
+    raw.wanted = 0;
+    send_raw();
+  }
   pthread_mutex_lock(&out_mutex);
   printf("{\"kind\":%u,\"role\":%u,\"circ\":%" PRIu64 ",\"token\":%" PRIu64
          ",\"channel\":%" PRIu64 ",\"hop\":%u,\"state\":%u,\"reason\":%u"
@@ -134,8 +150,8 @@ on_event(void *arg, const mw_event_t *ev)
     for (uint32_t i = 0; i < ev->n_hops; ++i) {
       const mw_hop_t *h = &ev->hops[i];
       printf("%s{\"nick\":\"%s\",\"address\":\"%s\",\"port\":%u,"
-             "\"speaks\":%u", i ? "," : "", h->nickname, h->address, h->port,
-             h->speaks);
+             "\"speaks\":%u,\"format\":%d", i ? "," : "", h->nickname,
+             h->address, h->port, h->speaks, cell_format(ev, i + 1));
       print_hex("rsa", h->rsa, sizeof(h->rsa));
       print_hex("ed", h->ed, sizeof(h->ed));
       printf("}");
@@ -148,10 +164,6 @@ on_event(void *arg, const mw_event_t *ev)
 
   if (echo && ev->kind == MW_EV_CELL && ev->role == MW_ROLE_RELAY)
     mw_send(ev->circ, 0, ev->body, ev->body_len);
-  if (ev->kind == MW_EV_COUNTERS && ev->circ == raw.circ && raw.wanted) {
-    raw.wanted = 0;
-    send_raw();
-  }
   return 0;
 }
 

@@ -165,7 +165,10 @@ class Node:
         with self.cond:
             return [e for e in self.events[since:] if test(e)]
 
-    def stats(self):
+    def stats(self, circ=None):
+        """mw_stats(); with a circuit, after what we told it so far."""
+        if circ:
+            self.counters(circ, 1)
         mark = self.mark()
         self.tell("stats")
         return self.wait(lambda e: e["kind"] == "stats", mark)
@@ -216,24 +219,36 @@ class Control:
                     raise
                 time.sleep(0.1)
         self.sock.settimeout(60)
-        self.file = self.sock.makefile("rwb")
+        self.buf = b""
         self.events = []
         self.ask("AUTHENTICATE")
         self.ask("SETEVENTS CIRC STREAM")
 
+    def _line(self, timeout):
+        """The next line, or None when none comes in time."""
+        while b"\r\n" not in self.buf:
+            if not select.select([self.sock], [], [], timeout)[0]:
+                return None
+            data = self.sock.recv(65536)
+            if not data:
+                raise AssertionError("control connection closed")
+            self.buf += data
+        line, self.buf = self.buf.split(b"\r\n", 1)
+        return line.decode()
+
     def _reply(self):
         lines = []
         while True:
-            line = self.file.readline().decode().rstrip("\r\n")
-            if not line:
-                raise AssertionError("control connection closed")
+            line = self._line(60)
+            if line is None:
+                raise AssertionError("no answer on the control connection")
             if line.startswith("650"):
                 self.events.append(line)
                 continue
             if line[3] == "+":
                 while True:
-                    data = self.file.readline().decode().rstrip("\r\n")
-                    if data == ".":
+                    data = self._line(60)
+                    if data in (".", None):
                         break
                     lines.append(data)
                 continue
@@ -242,8 +257,7 @@ class Control:
                 return line[:3], lines
 
     def ask(self, command):
-        self.file.write((command + "\r\n").encode())
-        self.file.flush()
+        self.sock.sendall((command + "\r\n").encode())
         code, lines = self._reply()
         if code != "250":
             raise AssertionError(f"{command}: {code} {lines}")
@@ -259,10 +273,9 @@ class Control:
                     return words
             if time.monotonic() > end:
                 raise AssertionError("no control event in time")
-            ready, _, _ = select.select([self.sock], [], [], 0.2)
-            if ready:
-                self.events.append(
-                    self.file.readline().decode().rstrip("\r\n"))
+            line = self._line(0.2)
+            if line and line.startswith("650"):
+                self.events.append(line)
 
     def bootstrapped(self):
         return "PROGRESS=100" in self.ask("GETINFO status/bootstrap-phase")[0]
@@ -309,13 +322,13 @@ class Origin(threading.Thread):
     def _serve(self, conn):
         try:
             with conn, conn.makefile("rb") as f:
-                verb, n = f.readline().split()
+                verb, n = (f.readline().split() + [b"", b"0"])[:2]
                 n = int(n)
                 if verb == b"GET":
                     while n > 0:
                         conn.sendall(self.block[:n])
                         n -= len(self.block)
-                else:
+                elif verb == b"PUT":
                     digest = hashlib.sha256()
                     while n > 0:
                         data = f.read(min(n, 65536))
