@@ -12,7 +12,7 @@ const LAW: &[(&str, &[&str], &str)] = &[
     ("redact", &[], "L0: what logs may not show"),
     // L1, pure: see PURE
     ("gateway::core", L0, "L1: offers, requests, policy; time and randomness are arguments"),
-    ("gateway::link", PURE_GATEWAY, "L1: one payer-payee pair, over the port only"),
+    ("gateway::link", LINK, "L1: one payer-payee pair, over the port only; its keys are derived by the wallet"),
     ("gateway::chain", PURE_GATEWAY, "L1: one payment, over the port only"),
     ("gateway::meter", PURE_GATEWAY, "L1: counters to requests"),
     ("gateway::port", PURE_GATEWAY, "L2: what the pure gateway asks of the world"),
@@ -33,6 +33,11 @@ const LAW: &[(&str, &[&str], &str)] = &[
     ),
     ("tor::event", L0, "L1: what tor says"),
     ("tor::line", &["error", "redact", "units", "tor::event"], "L1: tor's control protocol"),
+    (
+        "wallet",
+        &["error", "redact", "units", "stellar", "gateway::core::message"],
+        "L1: keys from one seed; only wallet::file (L3) reads and writes",
+    ),
     // L2
     (
         "config",
@@ -48,11 +53,6 @@ const LAW: &[(&str, &[&str], &str)] = &[
     ("tor", &["error", "redact", "units", "config"], "L3: emits typed events, knows no gateway"),
     ("kubo", &["error", "redact", "units", "config"], "L3: emits typed events, knows no gateway"),
     ("resolver", &["error", "redact", "units", "config"], "L3: names to addresses"),
-    (
-        "wallet",
-        &["error", "redact", "units", "config", "stellar", "store", "gateway::core::message"],
-        "L3: keys and balances",
-    ),
     // L4
     (
         "gateway",
@@ -78,6 +78,17 @@ const LAW: &[(&str, &[&str], &str)] = &[
 ];
 
 const L0: &[&str] = &["error", "redact", "units"];
+const LINK: &[&str] = &[
+    "error",
+    "redact",
+    "units",
+    "stellar",
+    "wallet",
+    "gateway::core",
+    "gateway::port",
+    "gateway::chain",
+    "gateway::meter",
+];
 const PURE_GATEWAY: &[&str] = &[
     "error",
     "redact",
