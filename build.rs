@@ -37,17 +37,15 @@ fn build() -> Result<(), String> {
     let lib = match &config.libtor_dir {
         Some(dir) => compile::Libtor::prebuilt(dir)?,
         None => {
-            let pin = pins::tor(&config)?;
-            config::check_system(&config)?;
-            let source = stage::Source::find(&config, &pin)?;
-            compile::libtor(&config, &source, &series)?
+            let upstream = pins::Upstream::read(&config)?;
+            config::check_system(&config, &upstream.system)?;
+            let source = stage::Source::find(&config, upstream.tor(&config)?)?;
+            let toolchain = config::toolchain(&config, &upstream.system);
+            compile::libtor(&config, &toolchain, &source, &series)?
         }
     };
     bind::generate(&config, &lib)?;
     bind::link(&config, &lib)?;
-    if !series.has_payment() {
-        cc::Build::new().file("ffi/absent.c").compile("magicwave_absent");
-    }
     println!("cargo::rustc-env=MAGICWAVE_SERIES={}", series.describe());
     println!("cargo::rustc-env=MAGICWAVE_TOR_RELEASE={}", lib.release);
     Ok(())

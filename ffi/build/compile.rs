@@ -1,5 +1,5 @@
 //! Step 4: libtor.a, compiled once per stamp and kept in the cache across profiles and clones.
-use crate::config::{self, CFLAGS, Config};
+use crate::config::{CFLAGS, Config};
 use crate::pins::sha256;
 use crate::series::Series;
 use crate::stage::{self, Source};
@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const API: &str = "src/feature/api/tor_api.h";
+
+/// Libraries kept in the cache, about 11 MB each.
+const CACHED: usize = 16;
 
 /// A directory that holds `libtor.a` and `tor_api.h`.
 pub struct Libtor {
@@ -37,12 +40,9 @@ impl Libtor {
 }
 
 /// The library of this source, series and flags: from OUT_DIR, from the cache, or compiled now.
-pub fn libtor(config: &Config, source: &Source, series: &Series) -> Result<Libtor, String> {
-    let recipe = sha256(
-        [source.identity(), CFLAGS, &config.configure.join(" "), &config.cc, &config::toolchain(config)]
-            .join("\n")
-            .as_bytes(),
-    );
+pub fn libtor(config: &Config, toolchain: &str, source: &Source, series: &Series) -> Result<Libtor, String> {
+    let recipe =
+        sha256([source.identity(), CFLAGS, &config.configure.join(" "), &config.cc, toolchain].join("\n").as_bytes());
     let stamp = sha256([recipe.as_str(), &series.patch_hash(), &series.payment_hash()].join("\n").as_bytes());
     let lib = Libtor { dir: config.out.join("lib"), release: source.release().to_string() };
     let note = config.out.join("lib.stamp");
@@ -53,14 +53,15 @@ pub fn libtor(config: &Config, source: &Source, series: &Series) -> Result<Libto
     let cached =
         config.cache.as_ref().map(|dir| Libtor { dir: dir.join("libtor").join(&stamp), release: String::new() });
     match &cached {
-        Some(cached) if cached.complete() => place(&cached.dir, &lib.dir)?,
+        Some(cached) if cached.complete() && place(&cached.dir, &lib.dir).is_ok() => {}
         _ => {
             let tree = compile(config, source, series, &recipe)?;
             place(&tree, &lib.dir)?;
-            if let Some(cached) = &cached
-                && let Err(text) = place(&lib.dir, &cached.dir)
-            {
-                println!("cargo::warning=libtor.a was not cached: {text}");
+            if let Some(cached) = &cached {
+                match place(&lib.dir, &cached.dir) {
+                    Ok(()) => prune(&cached.dir),
+                    Err(text) => println!("cargo::warning=libtor.a was not cached: {text}"),
+                }
             }
         }
     }
@@ -120,6 +121,18 @@ fn place(from: &Path, to: &Path) -> Result<(), String> {
         }
     }
     made
+}
+
+/// Drops all but the newest libraries from the cache.
+fn prune(newest: &Path) {
+    let entries = newest.parent().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+    let mut old: Vec<_> =
+        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    old.sort();
+    for (_, dir) in old.iter().rev().skip(CACHED) {
+        // Somebody who copies from it right now compiles anew.
+        let _ = fs::remove_dir_all(dir);
+    }
 }
 
 /// Where the output of the C build goes; an error shows its end.

@@ -1,4 +1,5 @@
 //! Step 0: everything that comes from outside (environment, paths, system packages), read once.
+use crate::pins::System;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -33,19 +34,6 @@ const CONFIGURE: [&str; 10] = [
 
 /// Optimised as upstream's default, line tables only.
 pub const CFLAGS: &str = "-O2 -g1";
-
-/// (pkg-config module, or a header for what has none; Debian package)
-const LIBRARIES: [(&str, &str); 5] = [
-    ("libevent", "libevent-dev"),
-    ("openssl", "libssl-dev"),
-    ("zlib", "zlib1g-dev"),
-    ("libseccomp", "libseccomp-dev"),
-    ("libcap", "libcap-dev"),
-];
-
-/// (program, Debian package)
-const PROGRAMS: [(&str, &str); 5] =
-    [("gcc", "gcc"), ("make", "make"), ("patch", "patch"), ("pkg-config", "pkg-config"), ("tar", "tar")];
 
 /// What the recipe was asked to do.
 pub struct Config {
@@ -118,7 +106,7 @@ impl Config {
 }
 
 /// One error that names every missing system package and the command that installs them.
-pub fn check_system(config: &Config) -> Result<(), String> {
+pub fn check_system(config: &Config, system: &System) -> Result<(), String> {
     if config.host != config.target {
         return Err(format!(
             "tor is compiled for the machine it is built on ({}), not for {}: give a prebuilt library by MAGICWAVE_LIBTOR_DIR",
@@ -126,18 +114,16 @@ pub fn check_system(config: &Config) -> Result<(), String> {
         ));
     }
     let mut missing: Vec<&str> = Vec::new();
-    for (program, package) in PROGRAMS {
+    for (program, package) in &system.programs {
         let program = if program == "gcc" { config.cc.split_whitespace().next().unwrap_or("gcc") } else { program };
         if !on_path(program) {
             missing.push(package);
         }
     }
-    if !missing.contains(&"pkg-config") {
-        missing.extend(
-            LIBRARIES.iter().filter(|(module, _)| pkg_config(&["--exists", module]).is_none()).map(|row| row.1),
-        );
-    } else {
-        missing.extend(LIBRARIES.iter().map(|row| row.1));
+    for (module, package) in &system.modules {
+        if pkg_config(&["--exists", module]).is_none() {
+            missing.push(package);
+        }
     }
     if !has_libclang() {
         missing.push("libclang-dev");
@@ -152,12 +138,12 @@ pub fn check_system(config: &Config) -> Result<(), String> {
 }
 
 /// Versions of compiler and libraries: another one makes another libtor.a.
-pub fn toolchain(config: &Config) -> String {
+pub fn toolchain(config: &Config, system: &System) -> String {
     let mut words = config.cc.split_whitespace();
     let cc = words.next().unwrap_or("gcc");
     let version = Command::new(cc).args(words).arg("--version").output().map(|run| run.stdout).unwrap_or_default();
     let mut text = String::from_utf8_lossy(&version).lines().next().unwrap_or_default().to_string();
-    for (module, _) in LIBRARIES {
+    for module in system.modules.keys() {
         text += &format!(" {module}={}", pkg_config(&["--modversion", module]).unwrap_or_default());
     }
     text + " " + &config.target

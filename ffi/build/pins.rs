@@ -2,6 +2,7 @@
 use crate::config::Config;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,22 +16,40 @@ pub struct Pin {
     sha256: String,
 }
 
+/// What the machine must have, as (what to look for, Debian package).
 #[derive(Deserialize)]
-struct Upstream {
-    source: Vec<Pin>,
+pub struct System {
+    /// Programs on the path.
+    pub programs: BTreeMap<String, String>,
+    /// Modules of pkg-config.
+    pub modules: BTreeMap<String, String>,
 }
 
-/// The release of tor to build: the first one listed, or the one that was asked for.
-pub fn tor(config: &Config) -> Result<Pin, String> {
-    let list = config.root.join("vendor/UPSTREAM.toml");
-    let text = fs::read_to_string(&list).map_err(|error| format!("{}: {error}", list.display()))?;
-    let upstream: Upstream = toml::from_str(&text).map_err(|error| format!("{}: {error}", list.display()))?;
-    let mut pins = upstream.source.into_iter().filter(|pin| pin.name == "tor");
-    match &config.version {
-        None => pins.next().ok_or_else(|| format!("{} pins no tor", list.display())),
-        Some(wanted) => pins
-            .find(|pin| pin.version == *wanted)
-            .ok_or_else(|| format!("MAGICWAVE_TOR_VERSION={wanted} is not pinned in {}", list.display())),
+/// vendor/UPSTREAM.toml.
+#[derive(Deserialize)]
+pub struct Upstream {
+    source: Vec<Pin>,
+    /// See [`System`].
+    pub system: System,
+}
+
+impl Upstream {
+    /// Reads the list.
+    pub fn read(config: &Config) -> Result<Upstream, String> {
+        let list = config.root.join("vendor/UPSTREAM.toml");
+        let text = fs::read_to_string(&list).map_err(|error| format!("{}: {error}", list.display()))?;
+        toml::from_str(&text).map_err(|error| format!("{}: {error}", list.display()))
+    }
+
+    /// The release of tor to build: the first one listed, or the one that was asked for.
+    pub fn tor(&self, config: &Config) -> Result<&Pin, String> {
+        let mut pins = self.source.iter().filter(|pin| pin.name == "tor");
+        match &config.version {
+            None => pins.next().ok_or_else(|| "vendor/UPSTREAM.toml pins no tor".to_string()),
+            Some(wanted) => pins
+                .find(|pin| pin.version == *wanted)
+                .ok_or_else(|| format!("MAGICWAVE_TOR_VERSION={wanted} is not pinned in vendor/UPSTREAM.toml")),
+        }
     }
 }
 

@@ -6,7 +6,14 @@ use std::ffi::{CString, c_char, c_int};
 use std::os::fd::{FromRawFd, OwnedFd};
 
 /// As generated; names are those of the headers.
-#[allow(missing_docs, non_camel_case_types, non_upper_case_globals, dead_code, clippy::all)]
+#[allow(
+    missing_docs,
+    non_camel_case_types,
+    non_upper_case_globals,
+    dead_code,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks
+)]
 pub mod raw {
     include!(concat!(env!("OUT_DIR"), "/tor_bindings.rs"));
 }

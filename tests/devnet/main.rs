@@ -1,3 +1,4 @@
 //! Tests on a real private tor network. They talk to the loopback only and end every process that they start.
+#![cfg(feature = "node")]
 mod network;
 mod tor_thread;
