@@ -213,14 +213,20 @@ async fn asynchronous_submission_looks_until_a_ledger_holds_it() {
         let result = ledger(server.addr).submitting(Submission::Async).call(submission()).await.result;
         assert_eq!(result, landed(true));
     }
-    let refused = recorded("8. older claim K_9 (same seqNum)");
-    let server = Server::start(move |request, _| match request {
-        "POST /transactions_async tx" => json(400, value!({ "tx_status": "ERROR", "error_result_xdr": refused })),
-        _ => not_found(),
-    })
-    .await;
-    let result = ledger(server.addr).submitting(Submission::Async).call(submission()).await.result;
-    assert_eq!(result, LedgerResult::Rejected { code: "tx_bad_seq".into() });
+    // Servers name the result in one of two ways, or in both.
+    for names in [&["error_result_xdr"][..], &["errorResultXdr"], &["error_result_xdr", "errorResultXdr"]] {
+        let mut refused = value!({ "tx_status": "ERROR" });
+        for name in names {
+            refused[name] = value!(recorded("8. older claim K_9 (same seqNum)"));
+        }
+        let server = Server::start(move |request, _| match request {
+            "POST /transactions_async tx" => json(400, refused.clone()),
+            _ => not_found(),
+        })
+        .await;
+        let result = ledger(server.addr).submitting(Submission::Async).call(submission()).await.result;
+        assert_eq!(result, LedgerResult::Rejected { code: "tx_bad_seq".into() });
+    }
     let server = Server::start(move |request, before| match (request, before) {
         ("POST /transactions_async tx", 0) => receipt(503, "TRY_AGAIN_LATER"),
         ("POST /transactions_async tx", _) => receipt(201, "PENDING"),

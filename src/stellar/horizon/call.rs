@@ -212,8 +212,8 @@ fn landed(record: &TransactionRecord, hash: &[u8; 32]) -> Result<LedgerResult, F
 /// The code of a refused transaction; none when the answer is not Horizon's about a transaction.
 fn refusal_code(refusal: &super::Refusal) -> Option<String> {
     let receipt: AsyncReceipt = serde_json::from_slice(&refusal.body).unwrap_or_default();
-    if receipt.tx_status == "ERROR" {
-        return code::of_result(&receipt.error_result_xdr).map(str::to_owned);
+    if let Some(code) = receipt.refusal() {
+        return Some(code.into());
     }
     match refusal.problem.kind() {
         "transaction_failed" => refusal.problem.code(),

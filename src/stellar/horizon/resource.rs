@@ -55,8 +55,18 @@ pub struct AsyncReceipt {
     /// Hex.
     pub hash: String,
     /// Base64 XDR of the result, of an `ERROR`.
-    #[serde(alias = "errorResultXdr")]
     pub error_result_xdr: String,
+    /// The same under an older name; servers send either or both.
+    #[serde(rename = "errorResultXdr")]
+    pub old_error_result_xdr: String,
+}
+
+impl AsyncReceipt {
+    /// The code of a transaction that was refused, none when it was not.
+    pub fn refusal(&self) -> Option<&'static str> {
+        let xdr = Some(&self.error_result_xdr).filter(|xdr| !xdr.is_empty()).unwrap_or(&self.old_error_result_xdr);
+        super::code::of_result(xdr).filter(|_| self.tx_status == "ERROR")
+    }
 }
 
 /// A page of records.
