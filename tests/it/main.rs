@@ -4,6 +4,7 @@ mod stellar_check;
 mod stellar_horizon;
 #[cfg(feature = "node")]
 mod stellar_server;
+mod stellar_shapes;
 #[cfg(feature = "node")]
 mod stellar_socks;
 mod stellar_template;
