@@ -3,6 +3,13 @@ mod layers;
 mod ledger_replay;
 mod links;
 mod stellar_check;
+#[cfg(feature = "node")]
+mod stellar_horizon;
+#[cfg(feature = "node")]
+mod stellar_server;
+mod stellar_shapes;
+#[cfg(feature = "node")]
+mod stellar_socks;
 mod stellar_template;
 mod wire_cells;
 mod wire_codec;
