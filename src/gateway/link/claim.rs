@@ -74,8 +74,10 @@ impl Links {
                 _ => RefusalCode::ESCROW_PENDING,
             });
         };
+        // One epoch ahead with nothing in it is a payee that has begun a flush which we are about to hear of.
+        let known = if body.epoch == lane.epoch { lane.held.cumulative } else { Stroops::ZERO };
         let newer = body.escrow == lane.escrow
-            && (body.epoch > lane.epoch || body.epoch == lane.epoch && body.cumulative > lane.held.cumulative);
+            && (body.epoch > lane.epoch.saturating_add(1) || body.epoch >= lane.epoch && body.cumulative > known);
         if newer {
             // The payee holds more than we know of: our store is older than it was. It shows it on re-establishing.
             self.reestablish(link, out);
@@ -127,13 +129,8 @@ impl Links {
         };
         let link = link.ok_or(RefusalCode::NO_LINK)?;
         let lane = self.open_lane(&link.row.id).ok_or(RefusalCode::ESCROW_PENDING)?;
-        let body = TemplateBody {
-            hop_id,
-            escrow: lane.escrow,
-            epoch: lane.epoch,
-            cumulative: lane.held.cumulative,
-            amount,
-        };
+        let body =
+            TemplateBody { hop_id, escrow: lane.escrow, epoch: lane.epoch, cumulative: lane.held.cumulative, amount };
         let mut nonce = [0; seal::NONCE_LEN];
         rng.fill_bytes(&mut nonce);
         seal::seal_template(&link.row.key, link.row.tag, nonce, &body).map_err(|_| RefusalCode::INTERNAL)
@@ -152,8 +149,7 @@ impl Links {
     ) -> Result<LinkRefInfo, RefusalCode> {
         let link = self.link_by_tag(&claim.link_tag, Role::Payee).ok_or(RefusalCode::NO_LINK)?;
         let id = link.row.id;
-        let body =
-            seal::open_claim(&link.row.key, link.row.tag, claim).map_err(|_| RefusalCode::BAD_SEAL)?;
+        let body = seal::open_claim(&link.row.key, link.row.tag, claim).map_err(|_| RefusalCode::BAD_SEAL)?;
         if body.hop_id != hop_id {
             return Err(RefusalCode::HOP_UNKNOWN);
         }

@@ -190,13 +190,7 @@ impl Links {
     }
 
     /// The payer's own claim: on a carry, or because it is newer.
-    pub(super) fn on_claim(
-        &mut self,
-        now_ms: u64,
-        link: &Id,
-        claim: &Claim,
-        out: &mut Out,
-    ) -> Result<(), RefusalCode> {
+    pub(super) fn on_claim(&mut self, now_ms: u64, link: &Id, claim: &Claim, out: &mut Out) -> Result<(), RefusalCode> {
         let lane = self.lane_on(link, &claim.escrow).ok_or(RefusalCode::LINK_UNKNOWN)?;
         self.keep(now_ms, lane, claim, true, out)
     }

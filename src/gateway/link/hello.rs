@@ -163,13 +163,7 @@ impl Links {
         Ok(())
     }
 
-    fn take_payer(
-        &mut self,
-        now_ms: u64,
-        partner: Partner,
-        dials: bool,
-        hello: &LinkHello,
-    ) -> Result<(), RefusalCode> {
+    fn take_payer(&mut self, now_ms: u64, partner: Partner, dials: bool, hello: &LinkHello) -> Result<(), RefusalCode> {
         let deposit_ok = (self.limits.min_deposit..=self.limits.max_deposit).contains(&hello.deposit);
         if !deposit_ok || hello.period < self.limits.period_secs {
             return Err(RefusalCode::DEPOSIT_REFUSED);

@@ -90,8 +90,7 @@ impl Identity {
     /// O1 for the escrow of `index`, `sequence` being that of our account as it stands.
     pub(super) fn open(&self, index: u32, sequence: i64, fee: u64) -> Result<Tx> {
         let fee_per_op = u32::try_from(fee / OPEN_OPS).unwrap_or(u32::MAX / 8).max(template::BASE_FEE);
-        let source =
-            Source { network: self.network, account: self.account(), sequence, fee_per_op, max_time: 0 };
+        let source = Source { network: self.network, account: self.account(), sequence, fee_per_op, max_time: 0 };
         let escrow = self.escrow_key(index);
         let signed = template::open(&source, &escrow.public(), &self.asset)?.sign(&[&self.account, &escrow])?;
         Ok(Tx { hash: signed.hash(), envelope: signed.to_xdr()?, sequence: sequence.saturating_add(1), fee })

@@ -162,7 +162,10 @@ impl Links {
         }
         match row.role {
             Role::Payer => self.on_payer_view(now_ms, row, view, out),
-            Role::Payee => self.on_payee_view(now_ms, row, view, out),
+            Role::Payee => {
+                self.on_payee_view(now_ms, row, view, out);
+                self.poke(now_ms, escrow, out);
+            }
         }
     }
 }

@@ -122,17 +122,7 @@ pub struct LaneSummary {
 impl Lane {
     pub(super) fn new(row: EscrowRow) -> Self {
         let look = row.state.is_usable();
-        Lane {
-            row,
-            busy: None,
-            due_ms: 0,
-            tries: 0,
-            submitted: false,
-            look,
-            seen: None,
-            flush_ms: 0,
-            failures: 0,
-        }
+        Lane { row, busy: None, due_ms: 0, tries: 0, submitted: false, look, seen: None, flush_ms: 0, failures: 0 }
     }
 }
 
@@ -180,7 +170,8 @@ impl Links {
                 continue;
             }
             if row.state != EscrowState::Spare && !all.links.contains_key(&row.link) {
-                let text = "The store has an escrow whose link is gone; restore the store from a backup of this wallet.";
+                let text =
+                    "The store has an escrow whose link is gone; restore the store from a backup of this wallet.";
                 return Err(Error::never("MW-LINK-1", text));
             }
             all.lanes.insert(row.escrow, Lane::new(row));

@@ -88,7 +88,13 @@ impl Links {
     }
 
     /// The offered escrow as the ledger shows it (`None`: there is no such account).
-    pub(super) fn on_offered_view(&mut self, now_ms: u64, mut lane: EscrowRow, view: Option<&AccountView>, out: &mut Out) {
+    pub(super) fn on_offered_view(
+        &mut self,
+        now_ms: u64,
+        mut lane: EscrowRow,
+        view: Option<&AccountView>,
+        out: &mut Out,
+    ) {
         let escrow = EscrowRef { escrow: lane.escrow };
         let Some(terms) = self.terms(&lane) else { return };
         let (link, good) = (lane.link, view.filter(|view| identity::check(&terms, view).is_ok()));
@@ -97,6 +103,9 @@ impl Links {
             lane.seq_time = view.sequence_time;
             self.note(now_ms, "escrow_opened", &lane, lane.deposit, 0, out);
             self.save(lane, out);
+            if let Some(entry) = self.lane_mut(&escrow.escrow) {
+                entry.look = false;
+            }
             self.retire_others(&link, &escrow.escrow, out);
             self.say(&link, Message::EscrowOpen(escrow), out);
             return;

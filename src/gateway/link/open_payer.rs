@@ -3,9 +3,7 @@ use super::identity::{ESCROW_RESERVES, Identity};
 use super::limits::MAX_LANES;
 use super::links::{Lane, Links};
 use super::rows::{EscrowRow, EscrowState, Role};
-use crate::gateway::core::message::{
-    AccountKey, EscrowOffer, EscrowRef, Id, Message, RefundSigned, RefusalCode,
-};
+use crate::gateway::core::message::{AccountKey, EscrowOffer, EscrowRef, Id, Message, RefundSigned, RefusalCode};
 use crate::gateway::port::{AccountView, Out};
 use crate::stellar::template::BASE_FEE;
 use crate::units::Stroops;
@@ -49,10 +47,9 @@ impl Links {
         }
         let spare = self.lanes.values().find(|l| l.row.state == EscrowState::Spare).map(|l| l.row.clone());
         let lane = match spare {
-            Some(old) => EscrowRow {
-                created: old.created,
-                ..EscrowRow::new(old.escrow, &row, old.index, EscrowState::Created)
-            },
+            Some(old) => {
+                EscrowRow { created: old.created, ..EscrowRow::new(old.escrow, &row, old.index, EscrowState::Created) }
+            }
             None => {
                 let index = self.next_index;
                 let Some(next) = index.checked_add(1) else { return };
@@ -88,7 +85,8 @@ impl Links {
         self.opening.no_funds |= no_funds;
         self.opening.due_ms = now_ms.saturating_add(self.limits.backoff_ms(self.opening.tries));
         // The pause for funds stays short: 8 times the least.
-        self.opening.tries = if no_funds { (self.opening.tries + 1).min(3) } else { self.opening.tries.saturating_add(1) };
+        self.opening.tries =
+            if no_funds { (self.opening.tries + 1).min(3) } else { self.opening.tries.saturating_add(1) };
     }
 
     /// Our account as it stands: signs O1 for the next lane, if there is enough.
@@ -98,8 +96,8 @@ impl Links {
             use EscrowState::{Created, Creating, Funding};
             r.role == Role::Payer && matches!(r.state, Creating { .. } | Created | Funding { .. })
         });
-        let (count, promised) = promised
-            .fold((1u64, lane.deposit.get()), |(n, sum), r| (n + 1, sum.saturating_add(r.deposit.get())));
+        let (count, promised) =
+            promised.fold((1u64, lane.deposit.get()), |(n, sum), r| (n + 1, sum.saturating_add(r.deposit.get())));
         let mut native = count.saturating_mul(ESCROW_RESERVES * self.limits.base_reserve + FEE_RESERVE);
         if self.me.is_native() {
             native = native.saturating_add(promised);
@@ -121,7 +119,15 @@ impl Links {
     }
 
     /// O1 is in a ledger.
-    pub(super) fn on_created(&mut self, now_ms: u64, mut lane: EscrowRow, ledger: u32, ok: bool, fee: u64, out: &mut Out) {
+    pub(super) fn on_created(
+        &mut self,
+        now_ms: u64,
+        mut lane: EscrowRow,
+        ledger: u32,
+        ok: bool,
+        fee: u64,
+        out: &mut Out,
+    ) {
         let link = lane.link;
         if ok {
             lane.created = ledger;

@@ -12,8 +12,7 @@ impl Links {
         let newest = self.lanes_of(link).filter(|l| l.state.is_usable()).last();
         let claim = newest.and_then(|lane| {
             let open = lane.held.signature.map(|s| (lane.epoch, lane.held.cumulative, s));
-            let frozen =
-                lane.frozen.as_ref().and_then(|f| f.held.signature.map(|s| (f.epoch, f.held.cumulative, s)));
+            let frozen = lane.frozen.as_ref().and_then(|f| f.held.signature.map(|s| (f.epoch, f.held.cumulative, s)));
             let (epoch, cumulative, signature) = open.or(frozen)?;
             Some(Claim { escrow: lane.escrow, epoch, cumulative, signature })
         });

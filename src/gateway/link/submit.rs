@@ -60,9 +60,7 @@ impl Links {
             return self.pause(now_ms, &escrow); // not used: looked up and submitted again
         }
         let left = self.left(&row, view);
-        if let (false, Some(lane)) =
-            (matches!(row.state, EscrowState::Creating { .. }), self.lanes.get_mut(&escrow))
-        {
+        if let (false, Some(lane)) = (matches!(row.state, EscrowState::Creating { .. }), self.lanes.get_mut(&escrow)) {
             lane.seen = Some((left, view.sequence));
         }
         self.look_up(now_ms, escrow, true, out);

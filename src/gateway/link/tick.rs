@@ -1,6 +1,6 @@
 //! Timers: every step that waits for something is tried again here, and what nobody wants any more is forgotten.
-use super::links::Links;
 use super::limits::{ASK_TIMEOUT_MS, FORGET_MS};
+use super::links::Links;
 use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, Id};
 use crate::gateway::port::{Effect, Out, Row};

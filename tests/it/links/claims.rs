@@ -76,11 +76,9 @@ fn a_second_lane_opens_before_the_first_is_used_up() {
     while paid < 25 * UNIT {
         match world.pay(0, 1, UNIT / 2) {
             Ok(_) => paid += UNIT / 2,
-            Err(code) => assert!(
-                [RefusalCode::ESCROW_PENDING, RefusalCode::FLUSH_PENDING].contains(&code),
-                "{}",
-                code.name()
-            ),
+            Err(code) => {
+                assert!([RefusalCode::ESCROW_PENDING, RefusalCode::FLUSH_PENDING].contains(&code), "{}", code.name())
+            }
         }
         world.run(1);
     }

@@ -164,8 +164,7 @@ impl World {
     /// Applies a transaction at once.
     pub fn transact(&mut self, key: &SecretSeed, build: impl FnOnce(&Source) -> template::Unsigned) {
         let sequence = self.ledger.state().accounts.get(&key.public()).expect("account").seq;
-        let source =
-            Source { network: network(), account: key.public(), sequence, fee_per_op: 100, max_time: 0 };
+        let source = Source { network: network(), account: key.public(), sequence, fee_per_op: 100, max_time: 0 };
         let signed = build(&source).sign(&[key]).expect("signed");
         let frame = Frame::from_bytes(&signed.to_xdr().expect("xdr"), &network().0).expect("frame");
         assert_eq!(self.ledger.submit(frame, 0), Submission::Pending);
@@ -382,11 +381,8 @@ impl World {
     pub fn view(&self, account: &AccountKey) -> Option<AccountView> {
         let state = self.ledger.state();
         let found = state.accounts.get(account)?;
-        let mut signers: Vec<(String, u8)> = found
-            .signers
-            .iter()
-            .map(|s| (s.key.to_string(), u8::try_from(s.weight).expect("weight")))
-            .collect();
+        let mut signers: Vec<(String, u8)> =
+            found.signers.iter().map(|s| (s.key.to_string(), u8::try_from(s.weight).expect("weight"))).collect();
         signers.push((account_id(account), found.thresholds[0]));
         let line = |line: &magicwave::devnet::ledger::entry::TrustLine| {
             let xdr::Asset::CreditAlphanum4(a) = &line.asset else { panic!("the test asset has a short code") };
@@ -480,7 +476,13 @@ impl World {
     }
 
     /// The payee's half.
-    pub fn accepted(&mut self, payee: usize, hop: Id, stroops: u64, claim: &Carried) -> Result<LinkRefInfo, RefusalCode> {
+    pub fn accepted(
+        &mut self,
+        payee: usize,
+        hop: Id,
+        stroops: u64,
+        claim: &Carried,
+    ) -> Result<LinkRefInfo, RefusalCode> {
         self.step(payee, |links, now, _, out| links.accept(now, hop, amount(stroops), claim, out))
             .unwrap_or(Err(RefusalCode::INTERNAL))
     }
@@ -513,12 +515,10 @@ impl World {
                     }
                 }
             }
-            let sum = |what: &str| -> u64 {
-                node.events.iter().filter(|e| e.what == what).map(|e| e.amount.get()).sum()
-            };
-            let total = |role| -> u64 {
-                self.lanes(number).iter().filter(|l| l.role == role).map(|l| l.total.get()).sum()
-            };
+            let sum =
+                |what: &str| -> u64 { node.events.iter().filter(|e| e.what == what).map(|e| e.amount.get()).sum() };
+            let total =
+                |role| -> u64 { self.lanes(number).iter().filter(|l| l.role == role).map(|l| l.total.get()).sum() };
             assert_eq!(sum("claim_signed") + sum("claim_adopted"), total(Role::Payer), "journal and lanes differ");
             assert_eq!(sum("claim_accepted"), total(Role::Payee), "journal and lanes differ");
         }
