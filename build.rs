@@ -46,9 +46,6 @@ fn build() -> Result<(), String> {
     };
     bind::generate(&config, &lib)?;
     bind::link(&config, &lib)?;
-    if !series.has_payment() {
-        cc::Build::new().file("ffi/absent.c").compile("magicwave_absent");
-    }
     println!("cargo::rustc-env=MAGICWAVE_SERIES={}", series.describe());
     println!("cargo::rustc-env=MAGICWAVE_TOR_RELEASE={}", lib.release);
     Ok(())

@@ -60,30 +60,13 @@ apt_install() {
 	fi
 }
 
-has_module() { have pkg-config && pkg-config --exists "$1"; }
-
-has_libclang() {
-	[ -n "${LIBCLANG_PATH:-}" ] || have llvm-config ||
-		compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null ||
-		compgen -G '/usr/lib/*-linux-gnu/libclang*.so*' >/dev/null
-}
-
-# Debian packages that are missing for: core (pure Rust) or all.
+# Debian packages that are missing for: core (pure Rust) or all. What tor's build needs stands in vendor/UPSTREAM.toml.
 missing_packages() {
 	have cc || echo gcc libc6-dev
 	[ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
 	[ "$1" = all ] || return 0
-	have python3 || echo python3
-	have make || echo make
-	have patch || echo patch
-	have pkg-config || echo pkg-config
-	has_module libevent || echo libevent-dev
-	has_module openssl || echo libssl-dev
-	has_module zlib || echo zlib1g-dev
-	has_module libseccomp || echo libseccomp-dev
-	has_module libcap || echo libcap-dev
-	has_libclang || echo libclang-dev
-	have tor && have tor-gencert || echo tor
+	if have python3; then scripts/vendor --packages; else echo python3; fi
+	if ! have tor || ! have tor-gencert; then echo tor; fi
 	have nginx || echo nginx-light
 }
 
@@ -116,11 +99,13 @@ set_up_rust() {
 # set_up core|all
 set_up() {
 	local missing
-	missing=$(missing_packages "$1" | tr '\n' ' ')
-	if [ -n "$missing" ]; then
+	# Twice on a bare machine: what the build needs is asked in Python.
+	for _ in 1 2; do
+		missing=$(missing_packages "$1" | xargs)
+		[ -n "$missing" ] || break
 		# shellcheck disable=SC2086 # a list of words
 		apt_install $missing
-	fi
+	done
 	set_up_rust
 	say "cargo $(rust_version)"
 	[ "$1" = all ] || return 0

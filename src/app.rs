@@ -66,13 +66,15 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         exchanges: exchanges.clone(),
         slots: world::slots(),
     };
-    let reactor = Reactor::new(gateway, store, world, rand::rng(), status.clone());
-    let reactor = spawn_reactor(reactor, inbox, tor.clone())?;
+    let reactor = spawn_reactor(gateway, store, world, status.clone(), inbox, tor.clone())?;
 
     let backend = Backend { tor: tor.clone(), events: events.clone(), calls: calls.clone(), exchanges, streams, status, reader, socks };
     let api = tokio::spawn(crate::api::serve(listener, token, Arc::new(backend)));
     let site = match &config.site {
-        Some(site) => Some(site::serve(site, events.clone(), calls).await?),
+        Some(site) => {
+            let price = config.offer.as_ref().map_or(crate::units::Price(0), |o| o.price);
+            Some(site::serve(site, price, config.ledger.network().short(), events.clone(), calls).await?)
+        }
         None => None,
     };
     let signals = tokio::spawn(forward_signals(tor.clone()));
@@ -214,10 +216,16 @@ fn pump(mut tor: mpsc::Receiver<TorEvent>, events: SyncSender<Event>, cells: Arc
     thread("tor events", work)
 }
 
-fn spawn_reactor(reactor: Reactor<Sqlite, RealWorld, rand::rngs::ThreadRng>, inbox: Receiver<Event>, tor: TorHandle) -> Result<std::thread::JoinHandle<Result<()>>>
-{
-    let _ = (&reactor, &inbox);
+fn spawn_reactor(
+    gateway: Gateway,
+    store: Sqlite,
+    world: RealWorld,
+    status: Arc<Mutex<Status>>,
+    inbox: Receiver<Event>,
+    tor: TorHandle,
+) -> Result<std::thread::JoinHandle<Result<()>>> {
     thread("gateway", move || {
+        let reactor = Reactor::new(gateway, store, world, rand::rng(), status);
         let end = reactor.run(&inbox);
         if let Err(e) = &end {
             // Without a durable row nothing may leave: better no node than one that forgets what it signed.

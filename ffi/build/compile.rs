@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 
 const API: &str = "src/feature/api/tor_api.h";
 
+/// Libraries kept in the cache, about 11 MB each.
+const CACHED: usize = 16;
+
 /// A directory that holds `libtor.a` and `tor_api.h`.
 pub struct Libtor {
     /// Where.
@@ -50,14 +53,15 @@ pub fn libtor(config: &Config, toolchain: &str, source: &Source, series: &Series
     let cached =
         config.cache.as_ref().map(|dir| Libtor { dir: dir.join("libtor").join(&stamp), release: String::new() });
     match &cached {
-        Some(cached) if cached.complete() => place(&cached.dir, &lib.dir)?,
+        Some(cached) if cached.complete() && place(&cached.dir, &lib.dir).is_ok() => {}
         _ => {
             let tree = compile(config, source, series, &recipe)?;
             place(&tree, &lib.dir)?;
-            if let Some(cached) = &cached
-                && let Err(text) = place(&lib.dir, &cached.dir)
-            {
-                println!("cargo::warning=libtor.a was not cached: {text}");
+            if let Some(cached) = &cached {
+                match place(&lib.dir, &cached.dir) {
+                    Ok(()) => prune(&cached.dir),
+                    Err(text) => println!("cargo::warning=libtor.a was not cached: {text}"),
+                }
             }
         }
     }
@@ -117,6 +121,18 @@ fn place(from: &Path, to: &Path) -> Result<(), String> {
         }
     }
     made
+}
+
+/// Drops all but the newest libraries from the cache.
+fn prune(newest: &Path) {
+    let entries = newest.parent().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+    let mut old: Vec<_> =
+        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    old.sort();
+    for (_, dir) in old.iter().rev().skip(CACHED) {
+        // Somebody who copies from it right now compiles anew.
+        let _ = fs::remove_dir_all(dir);
+    }
 }
 
 /// Where the output of the C build goes; an error shows its end.

@@ -107,11 +107,6 @@ impl Series {
         }
         Ok(changed)
     }
-
-    /// Whether the subsystem is there.
-    pub fn has_payment(&self) -> bool {
-        self.payment.len() > 1
-    }
 }
 
 /// Sources, headers and the list of objects that a patched Makefile.in includes; not their tests, not make's output.

@@ -39,6 +39,9 @@ impl Source {
             return Ok(Source::Tarball { file, identity: pin.identity(), release: pin.version.clone() });
         };
         println!("cargo::rerun-if-changed={}", dir.display());
+        if dir.join("config.status").exists() {
+            return Err("MAGICWAVE_TOR_SOURCE_DIR was built in already; give a clean tree (make distclean)".into());
+        }
         let mut text = String::new();
         for file in walk(&dir)? {
             let content = fs::read(dir.join(&file)).map_err(|error| format!("{}: {error}", file.display()))?;

@@ -5,11 +5,12 @@
 //! | GET /api/status | links, circuits, requests, refusals, tor |
 //! | GET /api/payments?limit=N | the newest payments, newest first |
 //! | GET /api/events?limit=N | the newest lines of the journal of money, newest first |
-//! | POST /api/pay | pay what a web service asked for: {site, isolation, offer, request} |
+//! | POST /api/pay | pay what a web service asked for: {origin, isolation, offer, request, session} |
 //! | POST /api/flush | bring signed claims to the ledger now |
 pub mod client;
 
 use crate::error::{Error, Result};
+use crate::gateway::transport::http::client::{PayAnswer, PayCall};
 use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -17,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::UnixListener;
@@ -36,23 +37,9 @@ pub trait Backend: Send + Sync + 'static {
     /// For GET /api/events.
     fn events(&self, limit: u32) -> BoxFuture<'_, Result<serde_json::Value>>;
     /// For POST /api/pay.
-    fn pay(&self, wish: PayWish) -> BoxFuture<'_, Result<serde_json::Value>>;
+    fn pay(&self, call: PayCall) -> BoxFuture<'_, PayAnswer>;
     /// For POST /api/flush.
     fn flush(&self) -> BoxFuture<'_, Result<serde_json::Value>>;
-}
-
-/// Body of POST /api/pay.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PayWish {
-    /// `http://host[:port]` of the service.
-    pub origin: String,
-    /// SOCKS user name under which it was asked: names the circuit.
-    pub isolation: String,
-    /// Base64 of the encoded offer.
-    pub offer: String,
-    /// Base64 of the encoded payment request.
-    pub request: String,
 }
 
 #[derive(Deserialize)]
@@ -134,8 +121,8 @@ async fn events(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> 
     reply(shared.backend.events(page.limit.unwrap_or(100).min(MAX_LIMIT)).await)
 }
 
-async fn pay(State(shared): State<Arc<Shared>>, Json(wish): Json<PayWish>) -> Response {
-    reply(shared.backend.pay(wish).await)
+async fn pay(State(shared): State<Arc<Shared>>, Json(call): Json<PayCall>) -> Json<PayAnswer> {
+    Json(shared.backend.pay(call).await)
 }
 
 async fn flush(State(shared): State<Arc<Shared>>) -> Response {

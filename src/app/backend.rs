@@ -1,16 +1,15 @@
 //! The daemon behind the local API.
 use super::calls::{Calls, Exchanges, Streams, Talk};
 use super::world::send_back;
-use crate::api::PayWish;
 use crate::error::{Error, Result};
-use crate::gateway::core::codec;
-use crate::gateway::core::message::{Message, RefusalCode};
+use crate::gateway::core::message::RefusalCode;
 use crate::gateway::core::refusal::RetryClass;
 use crate::gateway::node::Status;
 use crate::gateway::port::{Answer, Event};
+use crate::gateway::transport::http::client::{PayAnswer, PayCall};
+use crate::gateway::transport::http::required::Required;
 use crate::store::Reader;
 use crate::tor::daemon::TorHandle;
-use base64::Engine;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -71,8 +70,10 @@ impl crate::api::Backend for Backend {
         Box::pin(blocking(move || reader.events(limit).and_then(|rows| to_json(&rows))))
     }
 
-    fn pay(&self, wish: PayWish) -> BoxFuture<'_, Result<Value>> {
-        Box::pin(self.pay_service(wish))
+    fn pay(&self, call: PayCall) -> BoxFuture<'_, PayAnswer> {
+        Box::pin(async {
+            self.pay_service(call).await.unwrap_or_else(|e| PayAnswer { code: e.code.into(), text: e.text, ..PayAnswer::default() })
+        })
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<Value>> {
@@ -84,21 +85,21 @@ impl crate::api::Backend for Backend {
 }
 
 impl Backend {
-    async fn pay_service(&self, wish: PayWish) -> Result<Value> {
-        let (Message::Offer(offer), Message::PaymentRequest(request)) = (message(&wish.offer)?, message(&wish.request)?) else {
-            return Err(Error::never("MW-PAY-1", "`offer` and `request` are not an offer and a payment request"));
-        };
+    async fn pay_service(&self, wish: PayCall) -> Result<PayAnswer> {
+        let Required { offer, request } = Required::from_base64(&wish.offer, &wish.request)?;
         let url = url::Url::parse(&wish.origin).ok().filter(|u| u.scheme() == "http" && u.host_str().is_some());
-        let url = url.ok_or_else(|| Error::never("MW-PAY-2", "`origin` is not http://host[:port]"))?;
-        let site = url.host_str().map(|h| url.port().map_or_else(|| h.to_string(), |p| format!("{h}:{p}"))).unwrap_or_default();
-        let socks = self.socks.ok_or_else(|| Error::never("MW-PAY-3", "this node is no client: it has no SOCKS port and pays no service"))?;
-        let origin = url.origin().ascii_serialization();
-        let exchange = self.exchanges.open(Talk { socks, isolation: wish.isolation.clone(), origin, session: request.session });
+        let origin = url.ok_or_else(|| Error::never("MW-PAY-2", "`origin` is not http://host[:port]"))?;
+        let host = origin.host_str().unwrap_or_default();
+        let site = origin.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let no_client = || Error::never("MW-PAY-3", "this node is no client: it has no SOCKS port and pays no service");
+        let socks = self.socks.ok_or_else(no_client)?;
+        let exchange = self.exchanges.open(Talk { socks, isolation: wish.isolation.clone(), origin, session: wish.session });
         let until = Instant::now() + PAY_PATIENCE;
         loop {
             let answer = match self.streams.circuit(&wish.isolation) {
                 Some(circ) => {
-                    let (call, answer) = self.calls.open().ok_or_else(|| Error::later("MW-PAY-4", "too many payments wait; try again soon"))?;
+                    let full = || Error::later("MW-PAY-4", "too many payments wait; try again soon");
+                    let (call, answer) = self.calls.open().ok_or_else(full)?;
                     let (offer, request, site) = (offer.clone(), request.clone(), site.clone());
                     send_back(&self.events, Event::Pay { call, circ, exchange, offer, request, site }).await;
                     tokio::time::timeout_at(until, answer).await.map_err(|_| timed_out())?.map_err(|_| internal())?
@@ -106,25 +107,30 @@ impl Backend {
                 None => Answer::Failed(RefusalCode::BUSY),
             };
             match answer {
-                Answer::Paid { amount, total } => {
-                    return Ok(json!({"paid": amount.get().to_string(), "total": total.get().to_string(), "site": site}));
+                Answer::Paid(row) => {
+                    return Ok(PayAnswer {
+                        ok: true,
+                        amount: row.total.get().to_string(),
+                        create_ms: row.create_ms,
+                        sign_ms: row.sign_ms,
+                        deliver_ms: row.deliver_ms,
+                        ..PayAnswer::default()
+                    });
                 }
                 // A link on the way is being opened, or the circuit has just begun: soon is soon enough.
-                Answer::Failed(code) if (code.retry() == RetryClass::Later || code == RefusalCode::NO_LINK) && Instant::now() + PAY_PAUSE < until => {
+                Answer::Failed(code)
+                    if (code.retry() == RetryClass::Later || code == RefusalCode::NO_LINK)
+                        && Instant::now() + PAY_PAUSE < until =>
+                {
                     tokio::time::sleep(PAY_PAUSE).await;
                 }
                 Answer::Failed(code) => {
-                    return Err(Error::later("MW-PAY-5", format!("{} ({})", code.text(), code.name())));
+                    return Ok(PayAnswer { code: code.name().into(), text: code.text().into(), ..PayAnswer::default() });
                 }
                 _ => return Err(internal()),
             }
         }
     }
-}
-
-fn message(text: &str) -> Result<Message> {
-    let bytes = base64::engine::general_purpose::STANDARD.decode(text).map_err(|_| Error::never("MW-PAY-1", "`offer` or `request` is not base64"))?;
-    codec::decode(&bytes).map_err(|e| Error::never("MW-PAY-1", format!("`offer` or `request` is no message: {e}")))
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> Result<Value> {

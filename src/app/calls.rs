@@ -1,5 +1,4 @@
 //! Who waits for the gateway's answer, and which circuit carries which stream.
-use crate::gateway::core::message::Id;
 use crate::gateway::port::{Answer, CircuitId};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -96,9 +95,9 @@ pub struct Talk {
     /// SOCKS user name: the circuit.
     pub isolation: String,
     /// `http://host[:port]`.
-    pub origin: String,
-    /// The session that the service opened.
-    pub session: Id,
+    pub origin: url::Url,
+    /// Value of the session header.
+    pub session: String,
 }
 
 /// Talks with web services.

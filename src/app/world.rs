@@ -1,20 +1,22 @@
 //! Where the gateway's effects go: cells to tor, calls to the ledger and to web services, answers to whoever asked.
 use super::calls::{Calls, Exchanges};
-use crate::gateway::core::codec;
+use crate::gateway::core::message::Message;
 use crate::gateway::port::{Effect, Event, LedgerAnswer, LedgerCall, LedgerResult};
 use crate::gateway::reactor::World;
-use crate::gateway::transport::http::PayClient;
+use crate::gateway::transport::http::client::{Dial, PayClient};
+use crate::redact::Sensitive;
 use crate::gateway::transport::tor_cell::Cells;
 use crate::stellar::horizon::HorizonLedger;
 use crate::tor::daemon::TorHandle;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-/// Calls to the ledger, and to web services, that run at the same time; more wait for their turn.
-const CONCURRENT: usize = 16;
-/// Calls that may wait; beyond that the answer is "unknown" at once and the gateway asks again later.
+/// A web service's answer to one message is awaited for so long.
+const SERVICE_PATIENCE: Duration = Duration::from_secs(20);
+/// Calls to the ledger and to web services that are under way; beyond that the answer is "unknown" at once and the gateway asks again later.
 const WAITING: usize = 1_024;
 
 /// The real world.
@@ -62,7 +64,7 @@ impl World for RealWorld {
             }
             Effect::Close { circ } => report("close", self.tor.close(circ)),
             Effect::Ledger(call) => self.ask_ledger(call),
-            Effect::Http { exchange, message } => self.ask_service(exchange, codec::encode(&message)),
+            Effect::Http { exchange, message } => self.ask_service(exchange, message),
             Effect::Answer { call, answer } => self.calls.answer(call, answer),
         }
     }
@@ -85,14 +87,16 @@ impl RealWorld {
         });
     }
 
-    fn ask_service(&self, exchange: u64, message: Vec<u8>) {
+    fn ask_service(&self, exchange: u64, message: Message) {
         let (Some(talk), Ok(slot)) = (self.exchanges.get(exchange), self.slots.clone().try_acquire_owned()) else {
             return self.back(Event::Http { exchange, messages: Vec::new() });
         };
         let events = self.events.clone();
         self.runtime.spawn(async move {
-            let client = PayClient::new(talk.socks, talk.isolation.clone());
-            let messages = match client.post(&talk.origin, &talk.session, message).await {
+            let user = Sensitive(talk.isolation);
+            let dial = Dial::Socks { proxy: talk.socks, user, password: Sensitive("magicwave".into()) };
+            let client = PayClient::new(dial, SERVICE_PATIENCE);
+            let messages = match client.message(&talk.origin, Some(&talk.session), &message).await {
                 Ok(messages) => messages,
                 Err(e) => {
                     tracing::info!(code = e.code, "a web service did not answer");
@@ -125,5 +129,3 @@ fn report(what: &str, result: crate::error::Result<()>) {
         tracing::debug!(what, code = e.code, "tor did not take a command");
     }
 }
-
-const _: () = assert!(CONCURRENT <= WAITING);

@@ -1,6 +1,7 @@
 //! `magicwave devnet`: a private network on this machine.
 use super::{devnet_look, devnet_up};
 use clap::{Parser, Subcommand};
+use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,10 +43,15 @@ impl StateDir {
 
 /// Runs a verb of `magicwave devnet`.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    match args.verb {
+    let done = match args.verb {
         Verb::Up(args) => devnet_up::run(args),
         Verb::Down(args) => devnet_look::down(args),
         Verb::Status(args) => devnet_look::status(args),
         Verb::Logs(args) => devnet_look::logs(args),
+    };
+    match done {
+        // Whoever read our output, `head` for one, has seen enough.
+        Err(e) if e.downcast_ref::<Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) => Ok(ExitCode::SUCCESS),
+        done => done,
     }
 }

@@ -24,6 +24,9 @@ pub struct Args {
     /// Return when the network is up, and leave it running
     #[arg(long)]
     detach: bool,
+    /// Nobody asks for money: no ledger, no site
+    #[arg(long)]
+    free: bool,
     /// The distribution's tor for every node, and no money
     #[arg(long)]
     stock: bool,
@@ -36,16 +39,18 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let dir = args.state.path()?;
     if args.detach {
-        return detach(&dir, args.stock);
+        return detach(&dir, &args);
     }
     if args.supervise {
         // A session of its own: the terminal that started it may close.
         nix::unistd::setsid().context("cannot leave the terminal's session")?;
     }
     let mut options = Options::new(&dir)?;
-    if args.stock {
-        options.topology = Topology::default().all_stock();
-    }
+    options.topology = match (args.stock, args.free) {
+        (true, _) => Topology::default().all_stock(),
+        (_, true) => Topology::default().without_money(),
+        _ => Topology::default(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(hold(options, args.supervise))
 }
@@ -96,10 +101,10 @@ async fn hold(options: Options, supervised: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// Starts the same program in the background and waits until its network is up.
-fn detach(dir: &Path, stock: bool) -> anyhow::Result<ExitCode> {
+fn detach(dir: &Path, args: &Args) -> anyhow::Result<ExitCode> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["devnet", "up", "--supervise", "--state"]).arg(dir);
-    command.args(stock.then_some("--stock"));
+    command.args(args.stock.then_some("--stock")).args(args.free.then_some("--free"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start the process that holds the network")?;
     let id = ProcessId::of(child.id());

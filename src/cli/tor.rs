@@ -89,7 +89,7 @@ pub async fn forward_signals(tor: TorHandle) -> std::io::Result<()> {
                 if sent.is_ok() && tokio::time::timeout(HALT_LIMIT, tor.wait()).await.is_ok() {
                     return;
                 }
-                tracing::error!("tor did not stop when told to; ending without it");
+                let _ = writeln!(std::io::stderr(), "tor did not stop when told to; ending without it");
                 std::process::exit(1);
             });
         }

@@ -2,7 +2,7 @@
 use super::chain::pay::{CircuitStatus, Pay, Refused, ServiceWish};
 use super::chain::serve::{Key, Serve};
 use super::core::message::{ID_LEN, Message, RefusalCode};
-use super::link::{LinkSummary, Links, Partner};
+use super::link::{CircuitNews, LinkSummary, Links, Partner};
 use super::port::*;
 use rand::Rng;
 use serde::Serialize;
@@ -96,7 +96,10 @@ impl Gateway {
                 }
             }
             Event::Closed { circ, .. } => self.on_closed(now, circ, out),
-            Event::LaunchFailed { token } => self.links.on_circuit(now, rng, 0, token, Partner::Anonymous, false, out),
+            Event::LaunchFailed { token } => {
+                let news = CircuitNews { circ: 0, token: Some(token), hop: 0, end: Partner::Anonymous, opened: false };
+                self.links.on_circuit(now, rng, news, out);
+            }
             Event::Ledger(answer) => {
                 self.links.on_ledger(now, rng, answer, out);
             }
@@ -142,7 +145,9 @@ impl Gateway {
             }
         } else if let Some(last) = path.last() {
             self.know(circ, End::Talk(last.relay));
-            self.links.on_circuit(now, rng, circ, token, Partner::Relay(last.relay), true, out);
+            let end = Partner::Relay(last.relay);
+            let hop = u32::try_from(path.len()).unwrap_or(u32::MAX);
+            self.links.on_circuit(now, rng, CircuitNews { circ, token: Some(token), hop, end, opened: true }, out);
         }
     }
 
@@ -185,7 +190,7 @@ impl Gateway {
     fn on_site(&mut self, now: u64, rng: &mut impl Rng, call: u64, ask: SiteAsk, out: &mut Out) {
         let answer = match (&mut self.serve, ask) {
             (None, _) => Answer::Failed(RefusalCode::UNEXPECTED),
-            (Some(serve), SiteAsk::Require { session }) => serve.require(now, rng, session),
+            (Some(serve), SiteAsk::Require { session, need }) => serve.require(now, rng, session, need),
             (Some(serve), SiteAsk::Message { session, message }) => {
                 let key = Key::Http(session.unwrap_or([0; ID_LEN]));
                 Answer::Messages(serve.on_message(now, rng, &mut self.links, key, None, message, out))

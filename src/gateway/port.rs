@@ -289,6 +289,8 @@ pub enum SiteAsk {
     Require {
         /// Which session.
         session: Option<Id>,
+        /// Length of the response when that is known.
+        need: u64,
     },
 }
 
@@ -297,10 +299,12 @@ pub enum SiteAsk {
 pub enum Answer {
     /// Messages of the gateway.
     Messages(Vec<Message>),
-    /// Serve; so many bytes are covered.
+    /// Serve: so many bytes of the session are covered, cumulative over its life.
     Serve {
-        /// Bytes left before the next request for payment.
-        bytes: u64,
+        /// Which session.
+        session: Id,
+        /// Bytes that may have been served in all.
+        covered: u64,
     },
     /// Ask for payment first.
     Pay {
@@ -309,13 +313,8 @@ pub enum Answer {
         /// The request.
         request: Box<super::core::message::PaymentRequest>,
     },
-    /// The payment is complete.
-    Paid {
-        /// Stroops for the service.
-        amount: Stroops,
-        /// Stroops for all, the service and the nodes before it.
-        total: Stroops,
-    },
+    /// The payment is complete; as it stands in the books.
+    Paid(Box<super::chain::PaymentRow>),
     /// It is not.
     Failed(super::core::message::RefusalCode),
 }

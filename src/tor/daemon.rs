@@ -57,7 +57,8 @@ fn start() -> Result<()> {
     Ok(())
 }
 
-/// Everything that may be asked of the running tor; cheap to clone, usable from any thread. Calls that return at once
+/// Everything that may be asked of the running tor; cheap to clone, usable from any thread. tor ends when the last
+/// handle is gone, because its control socket closes then. Calls that return at once
 /// queue a command: bad circuits and full queues at tor's side show in [`TorHandle::stats`], not here.
 #[derive(Clone)]
 pub struct TorHandle {
@@ -235,7 +236,8 @@ fn refused(reply: &Reply) -> Error {
 /// there our own word on the command line overrides it.
 fn refuse_to_fork(args: &[String]) -> Result<()> {
     let truthy = |value: Option<&str>| value.map(str::trim).is_some_and(|value| value != "0");
-    let is_key = |word: &str| word.eq_ignore_ascii_case("RunAsDaemon");
+    // tor takes any case, and any beginning of a name that fits no other one; on its command line even without dashes.
+    let is_key = |word: &str| word.len() >= 2 && "runasdaemon".starts_with(&word.to_ascii_lowercase());
     let fork = Error::never(
         "MW-TOR-10",
         "RunAsDaemon is not possible here: tor is one thread of this process, and a fork loses the others. Set it to 0 and let \
@@ -243,7 +245,7 @@ fn refuse_to_fork(args: &[String]) -> Result<()> {
     );
     for (at, word) in args.iter().enumerate() {
         let value = args.get(at + 1).map(String::as_str);
-        if word.starts_with('-') && is_key(word.trim_start_matches('-').trim_start_matches('+')) && truthy(value) {
+        if is_key(word.trim_start_matches('-').trim_start_matches('+')) && truthy(value) {
             return Err(fork);
         }
         if ["-f", "--torrc-file", "--defaults-torrc"].contains(&word.as_str()) {
@@ -272,6 +274,8 @@ mod tests {
     fn running_as_a_daemon_is_refused_wherever_it_is_asked_for() {
         assert!(refuse_to_fork(&words("--SocksPort 0 --RunAsDaemon 1")).is_err());
         assert!(refuse_to_fork(&words("-runasdaemon 1")).is_err());
+        assert!(refuse_to_fork(&words("--RunAsD 1")).is_err());
+        assert!(refuse_to_fork(&words("RunAsDaemon 1")).is_err());
         assert!(refuse_to_fork(&words("--RunAsDaemon 0 --quiet")).is_ok());
         let dir = tempfile::tempdir().expect("a directory");
         let torrc = dir.path().join("torrc");

@@ -1,6 +1,7 @@
 //! What tor tells its host: the events of `ffi/magicwave_tor.h` as a Rust enum, those of the control socket, and the
 //! end of the process's tor. Pure; nothing here is taken from C.
 use crate::redact::Sensitive;
+use std::fmt;
 
 /// A circuit of this process; never used twice in it.
 pub type CircuitId = u64;
@@ -41,8 +42,8 @@ pub enum Service {
     Stopped,
 }
 
-/// A relay on a path, as tor knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A relay on a path, as tor knows it. A path says who talks to whom, so none of it gets into a log.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Hop {
     /// RSA identity digest, None = unknown.
     pub rsa: Option<[u8; 20]>,
@@ -56,6 +57,12 @@ pub struct Hop {
     pub port: u16,
     /// The consensus says that it understands payment cells.
     pub speaks: bool,
+}
+
+impl fmt::Debug for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hop {{ […], speaks: {} }}", self.speaks)
+    }
 }
 
 /// Where a stream of a SOCKS client stands (control-spec, STREAM events).

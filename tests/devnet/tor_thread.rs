@@ -1,5 +1,6 @@
 //! tor on a thread of ours: once as the verb `magicwave tor` in a child process, once inside this process.
 use magicwave::tor::control::Signal;
+use magicwave::tor::sys::{BODY_MAX, Stats};
 use magicwave::tor::{Policy, TorEvent, run_tor};
 use nix::sys::signal::{Signal as Unix, kill};
 use nix::unistd::Pid;
@@ -135,7 +136,19 @@ async fn a_handle_asks_and_stops_tor_and_a_second_tor_is_refused() {
         }
     };
     tokio::time::timeout(LIMIT, started).await.expect("a bootstrap status in time");
+    assert_eq!(seen.first(), Some(&TorEvent::Ready));
     assert_eq!(tor.bootstrap().tag, "starting");
+    assert_eq!(tor.stats(), Stats::default());
+    assert_eq!(tor.send(1, 1, &[0; BODY_MAX + 1]).expect_err("too long").code, "MW-TOR-5");
+    // No such circuit: taken here, dropped and counted on tor's thread.
+    tor.send(1, 1, b"x").expect("queued");
+    tor.set_policy(Policy { relay: false, ..Policy::own_network() }).expect("queued");
+    let dropped = async {
+        while tor.stats().commands_dropped == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, dropped).await.expect("counted in time");
     assert!(tor.getinfo("version").await.expect("answered").starts_with("0.4.9."));
     assert_eq!(tor.getinfo("no/such/thing").await.expect_err("refused").code, "MW-TOR-13");
     assert_eq!(tor.command("GETINFO version\r\nSIGNAL HALT").await.expect_err("two lines").code, "MW-TOR-8");

@@ -3,12 +3,18 @@ mod layers;
 mod ledger_replay;
 mod links;
 mod stellar_check;
+#[cfg(feature = "node")]
+mod stellar_horizon;
+#[cfg(feature = "node")]
+mod stellar_server;
+mod stellar_shapes;
+#[cfg(feature = "node")]
+mod stellar_socks;
 mod stellar_template;
 mod wire_cells;
 mod wire_codec;
 mod wire_core;
 mod wire_corpus;
 mod wire_docs;
-#[path = "../fuzz/common/mod.rs"]
 mod wire_make;
 mod wire_sizes;

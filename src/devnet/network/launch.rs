@@ -82,12 +82,12 @@ pub async fn make_keys(tools: &Tools, nodes: &mut [NodeView]) -> Result<torrc::C
                 common.authority_fingerprints.push(fingerprint);
             }
             Role::Relay => common.guard_fingerprints.push(fingerprint),
+            Role::Exit => common.exit_fingerprints.push(fingerprint),
             _ => {}
         }
     }
     if common.guard_fingerprints.is_empty() {
-        let exits = nodes.iter().filter(|n| n.role == Role::Exit);
-        common.guard_fingerprints.extend(exits.filter_map(|n| n.fingerprint.clone()));
+        common.guard_fingerprints.clone_from(&common.exit_fingerprints);
     }
     Ok(common)
 }

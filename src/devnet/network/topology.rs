@@ -118,15 +118,18 @@ impl Default for Topology {
 }
 
 impl Topology {
-    /// The same network with the distribution's tor everywhere and no money: the base line of measurements.
-    pub fn all_stock(mut self) -> Self {
+    /// The same network without ledger and site: nobody asks for money.
+    pub fn without_money(mut self) -> Self {
         self.nodes.retain(|n| n.role != Role::Site);
-        for node in &mut self.nodes {
-            node.binary = Binary::Stock;
-            node.funding = None;
-        }
+        self.nodes.iter_mut().for_each(|n| n.funding = None);
         self.ledger = false;
         self
+    }
+    /// The same network without money and with the distribution's tor everywhere: the base line of measurements.
+    pub fn all_stock(self) -> Self {
+        let mut all = self.without_money();
+        all.nodes.iter_mut().for_each(|n| n.binary = Binary::Stock);
+        all
     }
     /// The same network with one more node.
     pub fn with(mut self, node: NodeSpec) -> Self {

@@ -15,6 +15,8 @@ pub struct Common {
     pub authority_fingerprints: Vec<String>,
     /// Fingerprints of the relays that may be guards.
     pub guard_fingerprints: Vec<String>,
+    /// Fingerprints of the exits.
+    pub exit_fingerprints: Vec<String>,
 }
 
 /// The `DirAuthority` line of an authority.
@@ -31,6 +33,8 @@ Address 127.0.0.1
 OutboundBindAddress 127.0.0.1
 RunAsDaemon 0
 ShutdownWaitLength 0
+GeoIPFile /dev/null
+GeoIPv6File /dev/null
 DisableDebuggerAttachment 0
 TestingServerDownloadInitialDelay 0
 TestingClientDownloadInitialDelay 0
@@ -47,9 +51,12 @@ V3AuthVoteDelay 2
 V3AuthDistDelay 2
 ";
 
-/// For relays: nothing of theirs leaves the machine, name look-ups included.
+/// For relays: nothing of theirs leaves the machine, name look-ups included. Their own circuits (self-tests, link
+/// partners' talk) take any guard: a guard of ours that saw a first consensus with no other guard in it would otherwise
+/// stay without one.
 const RELAY: &str = "\
 AssumeReachable 1
+UseEntryGuards 0
 ServerDNSDetectHijacking 0
 ServerDNSAllowBrokenConfig 1
 ServerDNSAllowNonRFC953Hostnames 1
@@ -70,7 +77,7 @@ AuthoritativeDirectory 1
 V3AuthoritativeDirectory 1
 ContactInfo devnet@localhost
 TestingAuthDirTimeToLearnReachability 0
-TestingDirAuthVoteExit *
+TestingDirAuthVoteExitIsStrict 1
 TestingDirAuthVoteHSDir *
 TestingDirAuthVoteGuardIsStrict 1
 TestingMinExitFlagThreshold 0
@@ -109,6 +116,7 @@ pub fn render(spec: &NodeSpec, node: &NodeView, common: &Common) -> String {
     }
     if spec.role == Role::Authority {
         line(format_args!("TestingDirAuthVoteGuard {}", common.guard_fingerprints.join(",")));
+        line(format_args!("TestingDirAuthVoteExit {}", common.exit_fingerprints.join(",")));
     } else {
         line(format_args!("ExcludeNodes {}", common.authority_fingerprints.join(",")));
     }

@@ -314,11 +314,11 @@ impl Pay {
         let dues: Vec<Stroops> = c.hops.iter().take(ready).map(|h| due(h, &c.rate, &self.terms)).collect();
         let Some(last) = dues.iter().rposition(|d| !d.is_zero()) else { return };
         let guard = c.hops[0].hop.relay;
-        match links.can_pay(&PayeeRef::Relay(guard), dues.iter().fold(Stroops::ZERO, |a, d| a.add(*d).unwrap_or(Stroops::MAX))) {
+        match links.can_pay(&guard) {
             Readiness::Ready => {}
             _ => return links.want_payee(now, rng, guard, out),
         }
-        let Some(tag) = links.tag_of(&PayeeRef::Relay(guard)) else { return };
+        let Some(tag) = links.tag_of(&guard) else { return };
         self.begin_pass(now, rng, circ, tag, &dues[..=last], None, out);
     }
 
@@ -333,7 +333,7 @@ impl Pay {
         }
         let Some(c) = self.circuits.get(&wish.circ) else { return out.effects.push(failed(RefusalCode::TIMED_OUT)) };
         let dues: Vec<Stroops> = c.hops.iter().map(|h| due(h, &c.rate, &self.terms)).collect();
-        let Some(tag) = c.hops.first().and_then(|h| links.tag_of(&PayeeRef::Relay(h.hop.relay))) else {
+        let Some(tag) = c.hops.first().and_then(|h| links.tag_of(&h.hop.relay)) else {
             return out.effects.push(failed(RefusalCode::NO_LINK));
         };
         self.begin_pass(now, rng, wish.circ, tag, &dues, Some(wish), out);
@@ -367,7 +367,7 @@ impl Pay {
         if let Err(refused) = validate::check(&agreed, &wish.request, counts, now / 1000) {
             return Some(refused.code);
         }
-        match links.can_pay(&PayeeRef::Relay(c.hops[0].hop.relay), wish.request.amount_due) {
+        match links.can_pay(&c.hops[0].hop.relay) {
             Readiness::Ready => None,
             Readiness::Opening => Some(RefusalCode::BUSY),
             _ => Some(RefusalCode::NO_FUNDS),
@@ -469,8 +469,7 @@ impl Pay {
                 self.settled += 1;
                 out.rows.push(Row::Payment(Box::new(pass.row())));
                 if let Some(call) = pass.call {
-                    let amount = pass.payees.last().map_or(Stroops::ZERO, |p| p.share.due);
-                    out.effects.push(Effect::Answer { call, answer: Answer::Paid { amount, total: pass.total() } });
+                    out.effects.push(Effect::Answer { call, answer: Answer::Paid(Box::new(pass.row())) });
                 }
                 if let Some(c) = self.circuits.get_mut(&pass.circ) {
                     c.rate.latency_ms = if c.rate.latency_ms == 0 { pass.took() } else { (3 * c.rate.latency_ms + pass.took()) / 4 };

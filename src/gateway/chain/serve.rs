@@ -37,6 +37,8 @@ struct Session {
     paid: Stroops,
     state: u8,
     units: Counted,
+    /// Bytes that the response at hand needs (web).
+    need: u64,
     asked_at: u64,
     asked_due: Stroops,
     used_at: u64,
@@ -122,30 +124,35 @@ impl Serve {
         }
     }
 
-    /// May a web response be served? Bytes that are covered, or what has to be paid first.
-    pub fn require(&mut self, now: u64, rng: &mut impl Rng, session: Option<Id>) -> Answer {
-        let key = match session.filter(|id| self.sessions.contains_key(&Key::Http(*id))) {
-            Some(id) => Key::Http(id),
+    /// May a web response of `need` bytes be served? What is covered, or what has to be paid first.
+    pub fn require(&mut self, now: u64, rng: &mut impl Rng, session: Option<Id>, need: u64) -> Answer {
+        let key = match session.map(Key::Http).filter(|key| self.sessions.contains_key(key)) {
+            Some(key) => key,
             None => {
                 // A browser says no hello: what it would have said is what this site takes.
-                let hello = Hello { version: codec::VERSION, network: self.sale.network, asset: self.sale.asset, nonce: [0; ID_LEN] };
+                let (network, asset) = (self.sale.network, self.sale.asset);
+                let hello = Hello { version: codec::VERSION, network, asset, nonce: [0; ID_LEN] };
                 match self.open_session(now, rng, None, &hello) {
                     Ok(key) => key,
                     Err(code) => return Answer::Failed(code),
                 }
             }
         };
-        let left = self.sessions.get(&key).map_or(0, |s| {
-            let bought = price::bytes_for(s.offer.price, s.paid).saturating_add(u64::from(s.offer.credit_bytes));
-            bought.saturating_sub(s.units.total())
-        });
-        if left > 0 {
-            return Answer::Serve { bytes: left };
+        let (Key::Http(session), Some(s)) = (key, self.sessions.get_mut(&key)) else {
+            return Answer::Failed(RefusalCode::INTERNAL);
+        };
+        s.used_at = now;
+        s.need = need.min(u64::from(s.offer.ahead_bytes));
+        let bought = price::bytes_for(s.offer.price, s.paid);
+        let covered = bought.saturating_add(u64::from(s.offer.credit_bytes));
+        let left = covered.saturating_sub(s.units.total());
+        if left > 0 && left >= s.need {
+            return Answer::Serve { session, covered };
         }
-        let request = self.request_now(now, rng, key);
-        match (self.sessions.get(&key), request) {
-            (Some(s), Some(request)) => Answer::Pay { offer: Box::new(s.offer.clone()), request: Box::new(request) },
-            _ => Answer::Failed(RefusalCode::INTERNAL),
+        let offer = Box::new(s.offer.clone());
+        match self.request_now(now, rng, key) {
+            Some(request) => Answer::Pay { offer, request: Box::new(request) },
+            None => Answer::Failed(RefusalCode::INTERNAL),
         }
     }
 
@@ -217,7 +224,7 @@ impl Serve {
         let due = kept.sub(fee).map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
         let Key::Circuit(circ) = key else { return Err(refuse(RefusalCode::NO_LINK)) };
         let payee = self.payee_behind(circ, &sign.template, links).ok_or(refuse(RefusalCode::NO_LINK))?;
-        match links.can_pay(&payee, sign.amount_out) {
+        match links.can_pay_to(&payee) {
             Readiness::Ready => {}
             Readiness::Opening => return Err(refuse(RefusalCode::BUSY)),
             _ => return Err(refuse(RefusalCode::NO_CAPACITY)),
@@ -257,7 +264,8 @@ impl Serve {
     fn payee_behind(&self, circ: CircuitId, template: &Carried, links: &Links) -> Option<PayeeRef> {
         match self.ways.get(&circ).and_then(|w| w.next.as_ref()) {
             Some(next) => next.speaks.then_some(PayeeRef::Relay(next.relay)),
-            None => links.pays_tag(&template.link_tag).then_some(PayeeRef::Tag(template.link_tag)),
+            None => (links.can_pay_to(&PayeeRef::Tag(template.link_tag)) != Readiness::NoLink)
+                .then_some(PayeeRef::Tag(template.link_tag)),
         }
     }
 
@@ -282,7 +290,7 @@ impl Serve {
         // A second hello on a circuit renews the offer and keeps what was paid.
         let (paid, units, state) =
             self.sessions.get(&key).map_or((Stroops::ZERO, Counted::default(), 0), |s| (s.paid, s.units, s.state));
-        let session = Session { offer, paid, state, units, asked_at: 0, asked_due: Stroops::ZERO, used_at: now };
+        let session = Session { offer, paid, state, units, need: 0, asked_at: 0, asked_due: Stroops::ZERO, used_at: now };
         self.sessions.insert(key, session);
         Ok(key)
     }
@@ -355,10 +363,12 @@ impl Serve {
     }
 }
 
-/// Stroops due: what was served and `ahead_bytes` more.
+/// Stroops due: what was served and what is to be paid ahead.
 fn due(s: &Session) -> Option<Stroops> {
-    let ahead = u64::from(s.offer.ahead_bytes);
-    let ahead = if s.offer.kind == ServiceKind::Tor { ahead / CELL_BYTES } else { ahead };
+    let ahead = match s.offer.kind {
+        ServiceKind::Tor => u64::from(s.offer.ahead_bytes) / CELL_BYTES,
+        ServiceKind::Ipfs | ServiceKind::Http => s.need.max(1),
+    };
     price::of_units(s.offer.kind, s.offer.price, s.units.total().saturating_add(ahead)).ok()
 }
 

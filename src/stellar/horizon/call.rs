@@ -39,7 +39,8 @@ impl HorizonLedger {
             }
             LedgerCall::Transaction { tag, hash } => {
                 let ledger = self.with(Isolation::of_transaction(&hash));
-                let looked = timeout(self.timing.call, async move { ledger.look(&hash).await }).await;
+                let looked =
+                    timeout(self.timing.call, async move { ledger.look(&hash, ledger.timing.tries).await }).await;
                 (tag, looked.map(|look| look.or_else(LedgerResult::NotFound, |why| LedgerResult::Unknown { why })))
             }
             LedgerCall::Submit { tag, envelope, hash } => {
@@ -118,19 +119,20 @@ impl HorizonLedger {
     }
 
     async fn look_often(&self, hash: &[u8; 32], looks: u32) -> Look {
-        let mut last = self.look(hash).await;
+        // Looking again is the second try: no look is tried twice by itself.
+        let mut last = self.look(hash, 1).await;
         for _ in 1..looks {
             if matches!(last, Look::Found(_)) {
                 break;
             }
             sleep(self.timing.poll).await;
-            last = self.look(hash).await;
+            last = self.look(hash, 1).await;
         }
         last
     }
 
-    async fn look(&self, hash: &[u8; 32]) -> Look {
-        match self.read(&Transaction(*hash)).await {
+    async fn look(&self, hash: &[u8; 32], tries: u32) -> Look {
+        match self.read_within(tries, &Transaction(*hash)).await {
             Ok(Some((_, record))) => match landed(&record, hash) {
                 Ok(result) => Look::Found(result),
                 Err(failure) => Look::Failed(failure.to_string()),
@@ -142,6 +144,14 @@ impl HorizonLedger {
 
     /// Reads something, several times if need be; none when the server says that there is nothing of that name.
     pub(super) async fn read<R: Request>(&self, request: &R) -> Result<Option<(HeaderMap, R::Response)>, Failure> {
+        self.read_within(self.timing.tries, request).await
+    }
+
+    async fn read_within<R: Request>(
+        &self,
+        tries: u32,
+        request: &R,
+    ) -> Result<Option<(HeaderMap, R::Response)>, Failure> {
         let mut attempt = 1;
         loop {
             let failure = match self.send(request).await {
@@ -155,7 +165,7 @@ impl HorizonLedger {
                 _ => Some(self.pause(attempt)),
             };
             match wait {
-                Some(wait) if attempt < self.timing.tries => sleep(wait).await,
+                Some(wait) if attempt < tries => sleep(wait).await,
                 _ => return Err(failure),
             }
             attempt += 1;
@@ -202,8 +212,8 @@ fn landed(record: &TransactionRecord, hash: &[u8; 32]) -> Result<LedgerResult, F
 /// The code of a refused transaction; none when the answer is not Horizon's about a transaction.
 fn refusal_code(refusal: &super::Refusal) -> Option<String> {
     let receipt: AsyncReceipt = serde_json::from_slice(&refusal.body).unwrap_or_default();
-    if receipt.tx_status == "ERROR" {
-        return code::of_result(&receipt.error_result_xdr).map(str::to_owned);
+    if let Some(code) = receipt.refusal() {
+        return Some(code.into());
     }
     match refusal.problem.kind() {
         "transaction_failed" => refusal.problem.code(),

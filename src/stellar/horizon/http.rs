@@ -79,9 +79,10 @@ pub(super) async fn exchange(
     uri: &Url,
     form: Option<String>,
 ) -> Result<Answer, Failure> {
+    let patience = if form.is_some() { timing.answer } else { timing.read };
     let request = request(uri, form)?;
     let stream = endpoint.connect(isolation, timing).await?;
-    let answered = timeout(timing.answer, converse(stream, request)).await;
+    let answered = timeout(patience, converse(stream, request)).await;
     answered.unwrap_or_else(|_| Err(Failure::Lost("no answer in time".into())))
 }
 

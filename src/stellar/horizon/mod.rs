@@ -2,6 +2,7 @@
 //! failures told apart by what may have happened to what we sent.
 //!
 //! `LedgerCall`s are answered in `call`; everything else here is what it stands on.
+mod account;
 mod call;
 mod code;
 mod endpoint;
@@ -9,12 +10,11 @@ mod http;
 mod request;
 mod resource;
 
+pub use account::{AccountFlags, AccountRecord, Balance, Signer, Thresholds};
 pub use endpoint::{Endpoint, Isolation, LoopbackAddr};
 pub use http::{Failure, Refusal};
 pub use request::{Account, AccountTransactions, Fees, Root, Submit, SubmitAsync, Transaction};
-pub use resource::{
-    AccountFlags, AccountRecord, AsyncReceipt, FeeRecord, FeeSpread, Page, RootRecord, TransactionRecord,
-};
+pub use resource::{AsyncReceipt, FeeRecord, FeeSpread, Page, RootRecord, TransactionRecord};
 
 use crate::error::{Error, Result};
 use crate::gateway::core::message::AccountKey;
@@ -37,8 +37,10 @@ const MAX_REQUESTS: usize = 16;
 pub struct Timing {
     /// For a connection, tor's circuit included.
     pub connect: Duration,
-    /// For a whole answer; a server may hold a submission until its ledger closes.
+    /// For a whole answer to a submission, which a server may hold until its ledger closes.
     pub answer: Duration,
+    /// For a whole answer to anything else.
+    pub read: Duration,
     /// Between two looks at the ledger; about a ledger's time.
     pub poll: Duration,
     /// Looks for a transaction whose fate is open, before it is reported as unknown.
@@ -58,6 +60,7 @@ impl Default for Timing {
         Timing {
             connect: seconds(60),
             answer: seconds(75),
+            read: seconds(30),
             poll: seconds(4),
             looks: 5,
             tries: 3,
@@ -73,6 +76,7 @@ impl Timing {
         Timing {
             connect: Duration::from_secs(20),
             answer: Duration::from_secs(20),
+            read: Duration::from_secs(10),
             poll: Duration::from_millis(400),
             call: Duration::from_secs(60),
             ..Timing::default()

@@ -1,6 +1,7 @@
 //! Our own request types, on the trait of `stellar-horizon`: its account lacks the clock of a sequence number, and its
 //! submission takes envelopes of a type that knows no such preconditions.
-use super::resource::{AccountRecord, AsyncReceipt, FeeRecord, Page, RootRecord, TransactionRecord};
+use super::account::AccountRecord;
+use super::resource::{AsyncReceipt, FeeRecord, Page, RootRecord, TransactionRecord};
 use crate::gateway::core::message::AccountKey;
 use crate::stellar::keys;
 use base64::Engine;
