@@ -102,7 +102,7 @@ fn needs_socks(config: &GatewayConfig) -> bool {
 
 fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Result<Gateway> {
     let asset = config.ledger.asset()?;
-    let me = Identity::new(wallet.account_key(), config.ledger.network(), asset);
+    let me = Identity::new(wallet.clone(), config.ledger.network(), asset);
     let spent = snapshot.spent(now_ms());
     let links = Links::load(me, limits(config), snapshot.links, snapshot.escrows)?;
     let serve = config.offer.as_ref().map(|offer| {
