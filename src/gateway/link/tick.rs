@@ -93,6 +93,9 @@ impl Links {
 
     /// Links without a partner and without a deposit go; what was set aside for them is free again.
     fn sweep(&mut self, now_ms: u64, out: &mut Out) {
+        for link in self.links.values_mut().filter(|l| l.idle_ms == 0) {
+            link.idle_ms = now_ms; // just loaded
+        }
         let worthless = |lane: &EscrowRow| {
             use EscrowState::{Created, Offered, Planned};
             matches!(lane.state, Planned | Created | Offered) && lane.total == Stroops::ZERO

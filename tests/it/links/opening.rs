@@ -45,3 +45,57 @@ fn a_wallet_that_is_topped_up_opens_its_escrow_by_itself() {
     assert_eq!(world.nodes[0].links.can_pay(&relay), Readiness::Ready);
     world.pay(0, 1, 500).expect("paid");
 }
+
+#[test]
+fn an_account_that_is_used_elsewhere_meanwhile_only_delays_the_opening() {
+    let mut world = World::new(4, 2, 0, &limits());
+    let (relay, key) = (world.relay(1), world.nodes[0].wallet.account_key());
+    world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
+    // Whatever the node signs, its account's next sequence number is gone by then.
+    for _ in 0..3 {
+        world.step(0, |links, now, rng, out| links.on_tick(now, rng, out));
+        world.now_ms += 1000;
+        world.drain_with(|world| {
+            world.transact(&key, |source| {
+                magicwave::stellar::template::change_trust(source, &asset(), amount(i64::MAX as u64)).expect("trust")
+            })
+        });
+    }
+    world.run(40);
+    assert_eq!(world.nodes[0].links.can_pay(&relay), Readiness::Ready);
+    assert_eq!(world.lanes(0).len(), 1);
+    world.check();
+}
+
+#[test]
+fn liquidity_bounds_what_is_put_into_escrows() {
+    let mut world = World::new(5, 4, 0, &Limits { liquidity_total: amount(25 * UNIT), ..limits() });
+    world.open(0, 1);
+    world.open(0, 2);
+    let third = world.relay(3);
+    world.step(0, |links, now, rng, out| links.want_payee(now, rng, third, out));
+    world.run(20);
+    assert_eq!(world.nodes[0].links.can_pay(&third), Readiness::NoCapacity);
+    assert_eq!(world.lanes(0).len(), 2);
+}
+
+#[test]
+fn deposits_and_periods_out_of_bounds_are_refused() {
+    for (deposit, period) in [(UNIT / 2, 600), (101 * UNIT, 600), (10 * UNIT, 599)] {
+        let mut world = World::new(6, 2, 0, &limits());
+        world.nodes[0].limits = Limits { deposit: amount(deposit), period_secs: period, ..limits() };
+        world.restart(0);
+        let relay = world.relay(1);
+        world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
+        world.run(10);
+        assert!(world.lanes(0).is_empty() && world.lanes(1).is_empty());
+        let refused = world
+            .log
+            .iter()
+            .any(|(to, m)| *to == 0 && matches!(m, Message::Refusal(r) if r.code == RefusalCode::DEPOSIT_REFUSED));
+        assert!(refused, "{deposit} {period}");
+    }
+}
+
+use magicwave::gateway::core::message::{Message, RefusalCode};
+use magicwave::gateway::link::Limits;

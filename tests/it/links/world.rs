@@ -76,6 +76,8 @@ struct Circuit {
     end: usize,
     hop: u32,
     one_hop: bool,
+    /// What comes back is not handled by the origin's links.
+    stranger: bool,
 }
 
 pub struct World {
@@ -91,7 +93,9 @@ pub struct World {
     next_circ: u64,
     /// Relays that nobody reaches.
     pub down: Vec<usize>,
-    /// Messages that were delivered, for a look by a test.
+    /// Transactions that offer less are refused, as on a busy network.
+    pub min_fee: i64,
+    /// Messages that were delivered, and to whom.
     pub log: Vec<(usize, Message)>,
 }
 
@@ -122,6 +126,7 @@ impl World {
             landed: HashMap::new(),
             next_circ: 100,
             down: Vec::new(),
+            min_fee: 0,
             log: Vec::new(),
         };
         world.transact(&SecretSeed::from_bytes(&network().0), |source| {
@@ -234,6 +239,22 @@ impl World {
         }
     }
 
+    /// The circuit that carries the talk of two nodes.
+    pub fn circuit(&self, origin: usize, end: usize) -> CircuitId {
+        let mut all = self.circuits.iter().filter(|(_, c)| c.origin == origin && c.end == end);
+        *all.next_back().expect("a circuit").0
+    }
+
+    /// Says something to the other end of a circuit, whatever the speaker's links think of it. What comes back.
+    pub fn inject(&mut self, from: usize, circ: CircuitId, message: Message) -> Vec<Message> {
+        let circuit = &self.circuits[&circ];
+        let (hop, back) = if circuit.origin == from { (circuit.hop, from) } else { (0, from) };
+        let before = self.log.len();
+        self.deliver(from, circ, hop, message);
+        self.drain();
+        self.log[before..].iter().filter(|(to, _)| *to == back).map(|(_, m)| m.clone()).collect()
+    }
+
     pub fn drop_circuits(&mut self) {
         let all: Vec<u64> = self.circuits.keys().copied().collect();
         all.into_iter().for_each(|circ| self.drop_circuit(circ, None));
@@ -296,6 +317,16 @@ impl World {
         panic!("the nodes never stop talking");
     }
 
+    /// As `drain`, with something done before each submission to the ledger.
+    pub fn drain_with(&mut self, mut before: impl FnMut(&mut World)) {
+        while let Some((node, effect)) = self.queue.pop_front() {
+            if matches!(effect, Effect::Ledger(LedgerCall::Submit { .. })) {
+                before(self);
+            }
+            self.release(node, effect);
+        }
+    }
+
     fn release(&mut self, node: usize, effect: Effect) {
         match effect {
             Effect::Send { circ, hop, message } => {
@@ -318,7 +349,7 @@ impl World {
                 self.next_circ += 1;
                 let hop = if one_hop { 1 } else { 3 };
                 if opened {
-                    self.circuits.insert(circ, Circuit { origin: node, end, hop, one_hop });
+                    self.circuits.insert(circ, Circuit { origin: node, end, hop, one_hop, stranger: false });
                 }
                 let news = CircuitNews { circ, token: Some(token), hop, end: Partner::Relay(relay), opened };
                 self.step(node, |links, now, rng, out| links.on_circuit(now, rng, news, out));
@@ -340,6 +371,9 @@ impl World {
             (circuit.origin, Partner::Relay(self.nodes[circuit.end].relay.expect("a relay")))
         };
         self.log.push((to, message.clone()));
+        if circuit.stranger && !to_end {
+            return;
+        }
         self.step(to, |links, now, rng, out| links.on_message(now, rng, circ, partner, message, out));
     }
 
@@ -347,7 +381,7 @@ impl World {
     pub fn stranger(&mut self, origin: usize, end: usize, one_hop: bool) -> CircuitId {
         let circ = self.next_circ;
         self.next_circ += 1;
-        self.circuits.insert(circ, Circuit { origin, end, hop: if one_hop { 1 } else { 3 }, one_hop });
+        self.circuits.insert(circ, Circuit { origin, end, hop: if one_hop { 1 } else { 3 }, one_hop, stranger: true });
         circ
     }
 
@@ -356,6 +390,9 @@ impl World {
             LedgerCall::Submit { tag, envelope, hash } => {
                 let frame = Frame::from_bytes(&envelope, &network().0).expect("an envelope");
                 assert_eq!(frame.hash(), hash);
+                if frame.fee_bid() < self.min_fee {
+                    return self.answer(node, tag, LedgerResult::Rejected { code: "tx_insufficient_fee".into() });
+                }
                 match self.ledger.submit(frame, 0) {
                     Submission::Pending | Submission::Duplicate => self.waiting.push((node, tag, hash)),
                     Submission::TryAgainLater => {
@@ -449,16 +486,7 @@ impl World {
     pub fn payer_ref(&self, payer: usize, payee: usize) -> PayerRef {
         match self.nodes[payer].relay {
             Some(relay) => PayerRef::Relay(relay),
-            None => PayerRef::Tag(
-                self.nodes[payer]
-                    .links
-                    .summary()
-                    .iter()
-                    .find(|s| s.role == Role::Payer && s.partner == Partner::Relay(self.relay(payee)))
-                    .and_then(|s| self.link_rows(payer).into_iter().find(|row| row.id == s.link))
-                    .expect("a link")
-                    .tag,
-            ),
+            None => PayerRef::Tag(self.nodes[payer].links.tag_of(&self.relay(payee)).unwrap_or_default()),
         }
     }
 
@@ -494,6 +522,56 @@ impl World {
         self.accepted(payee, hop, stroops, &claim)
     }
 
+    /// A payment that is tried again under the same name until it is through, as a patient client would.
+    pub fn pay_for_sure(&mut self, payer: usize, payee: usize, stroops: u64) {
+        let (hop, relay) = (self.hop(), self.relay(payee));
+        let mut last = RefusalCode::INTERNAL;
+        for _ in 0..400 {
+            self.step(payer, |links, now, rng, out| links.want_payee(now, rng, relay, out));
+            let paid =
+                self.signed(payer, payee, hop, stroops).and_then(|claim| self.accepted(payee, hop, stroops, &claim));
+            match paid {
+                Ok(_) => return,
+                Err(code) => last = code,
+            }
+            self.drain();
+            self.run(1);
+        }
+        panic!("no payment: {} {:#?} {:#?}", last.name(), self.lanes(payer), self.lanes(payee));
+    }
+
+    /// Good weather, until everything that was signed has landed.
+    pub fn settle(&mut self) {
+        self.chaos = Chaos::default();
+        self.down.clear();
+        for node in &mut self.nodes {
+            node.crash = None;
+        }
+        let open = |world: &World| {
+            (0..world.nodes.len())
+                .flat_map(|n| world.lanes(n))
+                .any(|l| l.state.is_usable() && (l.frozen.is_some() || l.total > l.landed || l.carry.is_some()))
+        };
+        for _ in 0..300 {
+            for payer in 0..self.nodes.len() {
+                for row in self.link_rows(payer).iter().filter(|row| row.dials && row.role == Role::Payer) {
+                    let Partner::Relay(relay) = row.partner else { continue };
+                    self.step(payer, |links, now, rng, out| links.want_payee(now, rng, relay, out));
+                }
+            }
+            self.run(3);
+            for node in 0..self.nodes.len() {
+                self.step(node, |links, now, rng, out| links.flush_all(now, rng, out));
+            }
+            self.drain();
+            if !open(self) {
+                return self.check();
+            }
+        }
+        let lanes: Vec<_> = (0..self.nodes.len()).flat_map(|n| self.lanes(n)).collect();
+        panic!("it never settles: {lanes:#?}");
+    }
+
     /// Holds at any moment, whatever happened: nothing is lost, nothing is paid twice.
     pub fn check(&self) {
         for (number, node) in self.nodes.iter().enumerate() {
@@ -511,6 +589,9 @@ impl World {
                         assert!(lane.landed.get() <= gone, "landed what did not leave: {lane:?}");
                         let payer = self.lanes_by(&lane.escrow, Role::Payer).expect("the payer's lane");
                         assert!(held <= payer.total.get(), "holds more than was signed: {lane:?} {payer:?}");
+                        let sure = lane.landed.get() + frozen + lane.held.cumulative.get();
+                        let promised = lane.carry.map_or(0, |c| c.amount.get());
+                        assert!(lane.total.get() <= sure + promised, "credited more than is covered: {lane:?}");
                         assert!(lane.total <= payer.total, "credited more than was signed: {lane:?} {payer:?}");
                     }
                 }
