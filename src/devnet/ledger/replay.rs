@@ -125,6 +125,7 @@ pub fn replay(recording: &Recording) -> Result<Report, RecordingError> {
         protocol: first.protocol,
         close_time: recording.close_times.get(&1).copied().unwrap_or(0),
         total_coins: first.total_coins,
+        root_seed: None,
     });
     let mut report = Report::default();
     refusals(recording, &ledger, 1, &mut report)?;
