@@ -4,3 +4,5 @@ mod ledger_engine;
 mod ledger_http;
 mod ledger_property;
 mod ledger_replay;
+#[cfg(feature = "node")]
+mod ledger_verbs;
