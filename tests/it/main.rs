@@ -1,4 +1,9 @@
-//! The fast tests, one file per subject.
+//! Fast tests, one binary.
+mod ledger_engine;
+#[cfg(feature = "node")]
+mod ledger_http;
+mod ledger_property;
+mod ledger_replay;
 mod stellar_check;
 #[cfg(feature = "node")]
 mod stellar_horizon;
