@@ -6,6 +6,8 @@ mod ledger_property;
 mod ledger_replay;
 mod stellar_check;
 #[cfg(feature = "node")]
+mod stellar_escrow;
+#[cfg(feature = "node")]
 mod stellar_horizon;
 #[cfg(feature = "node")]
 mod stellar_server;
