@@ -10,6 +10,8 @@ mod ledger_verbs;
 mod links;
 mod stellar_check;
 #[cfg(feature = "node")]
+mod stellar_escrow;
+#[cfg(feature = "node")]
 mod stellar_horizon;
 #[cfg(feature = "node")]
 mod stellar_server;
