@@ -209,6 +209,7 @@ void payment_queue_start(void);
 void payment_queue_stop(void);
 
 /* payment_launch.c */
+void payment_launched_is_gone(void);
 void payment_do_launch(uint64_t token, const uint8_t *rsa, uint32_t flags);
 
 #endif /* !defined(TOR_FEATURE_PAYMENT_PAYMENT_INTERNAL_H) */
