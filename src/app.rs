@@ -101,7 +101,6 @@ fn needs_socks(config: &GatewayConfig) -> bool {
 
 fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Result<Gateway> {
     let asset = config.ledger.asset()?;
-    let asset_id = asset.id();
     let me = Identity::new(wallet.clone(), config.ledger.network(), asset);
     let spent = snapshot.spent(now_ms());
     let links = Links::load(me, limits(config), snapshot.links, snapshot.escrows)?;
@@ -109,7 +108,7 @@ fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Resul
         let terms = OfferTerms {
             network: config.ledger.network().short(),
             payee: wallet.account(),
-            asset: asset_id,
+            asset: links.asset(),
             kind: if config.role == Role::Site { ServiceKind::Http } else { ServiceKind::Tor },
             price: offer.price,
             fee: offer.fee,
@@ -120,7 +119,7 @@ fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Resul
         Serve::new(terms, rand::random(), snapshot.hops)
     });
     let pay = config.pay.as_ref().map(|pay| {
-        let terms = PayTerms { asset: asset_id, network: config.ledger.network().short(), max_ahead_bytes: u64::from(pay.ahead_bytes) };
+        let terms = PayTerms { asset: links.asset(), network: config.ledger.network().short(), max_ahead_bytes: u64::from(pay.ahead_bytes) };
         let limits = BudgetLimits {
             day: pay.day,
             site: pay.site,
