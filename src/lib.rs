@@ -5,7 +5,6 @@
 pub mod cli;
 #[cfg(feature = "node")]
 pub mod config;
-#[cfg(feature = "node")]
 pub mod devnet;
 pub mod error;
 pub mod gateway;

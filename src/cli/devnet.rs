@@ -1,5 +1,5 @@
 //! `magicwave devnet`: a private network on this machine.
-use super::{devnet_look, devnet_up};
+use super::{devnet_ledger, devnet_look, devnet_replay, devnet_up};
 use clap::{Parser, Subcommand};
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
@@ -23,6 +23,10 @@ enum Verb {
     Status(devnet_look::StatusArgs),
     /// Show what the nodes say
     Logs(devnet_look::LogsArgs),
+    /// Serve a test ledger with Horizon's paths
+    Ledger(devnet_ledger::Args),
+    /// Apply recorded transactions to the test ledger and compare the results
+    Replay(devnet_replay::Args),
 }
 
 /// Where a network lies.
@@ -48,6 +52,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Down(args) => devnet_look::down(args),
         Verb::Status(args) => devnet_look::status(args),
         Verb::Logs(args) => devnet_look::logs(args),
+        Verb::Ledger(args) => devnet_ledger::run(args),
+        Verb::Replay(args) => devnet_replay::run(args),
     };
     match done {
         // Whoever read our output, `head` for one, has seen enough.

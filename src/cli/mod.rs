@@ -5,7 +5,9 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 mod devnet;
+mod devnet_ledger;
 mod devnet_look;
+mod devnet_replay;
 mod devnet_up;
 mod tor;
 
