@@ -35,7 +35,6 @@ RunAsDaemon 0
 ShutdownWaitLength 0
 GeoIPFile /dev/null
 GeoIPv6File /dev/null
-DisableDebuggerAttachment 0
 TestingServerDownloadInitialDelay 0
 TestingClientDownloadInitialDelay 0
 TestingServerConsensusDownloadInitialDelay 0
