@@ -135,6 +135,13 @@ def cells_reach_every_hop_and_come_back_with_equal_counters(w):
     s = w.stream(circ)
     numbers = [w.hello(circ, h + 1, n) for h, n in enumerate(names)]
     assert all(n >> 63 for n in numbers) and not circ >> 63
+    # Each relay knows its neighbours, and the first that it serves a client.
+    for i, (name, number) in enumerate(zip(names, numbers)):
+        seen = w.net.nodes[name].find(
+            lambda e: e["kind"] == CIRCUIT and e["circ"] == number)[-1]
+        around = [names[i - 1] if i else ""] + names[i + 1:i + 2]
+        assert [h["nick"] for h in seen["hops"]] == around, seen
+        assert seen["client"] == (i == 0) and seen["channel"], seen
     for name, number in zip(names, numbers):
         w.grant(name, number, PLENTY)
     mark = w.client.mark()
@@ -358,15 +365,24 @@ def free_windows_come_from_one_pool(w):
 
 
 def launched_circuits_carry_cells_between_any_two_nodes(w):
+    formats = []
     for node, name, flags, token in (
             (w.client, "relay1", 1, 77), (w.client, "relay2", 0, 78),
             (w.relays[0], "relay3", 1, 79)):
-        mark = node.mark()
-        node.tell(f"launch {token} {w.fpr[name].lower()} {flags}")
-        event = node.wait(lambda e: e["kind"] == CIRCUIT and
-                          e["token"] == token, mark, timeout=60,
-                          what="launched circuit")
+        end = time.monotonic() + 60
+        event = None
+        while not event or event["kind"] != CIRCUIT:
+            # A relay may not have everybody's descriptor yet.
+            assert time.monotonic() < end, event
+            if event:
+                time.sleep(1)
+            mark = node.mark()
+            node.tell(f"launch {token} {w.fpr[name].lower()} {flags}")
+            event = node.wait(lambda e: e["kind"] in (CIRCUIT, FAILED, CLOSED)
+                              and e["token"] == token, mark, timeout=60,
+                              what="launched circuit")
         n = len(event["hops"])
+        formats.append([h["format"] for h in event["hops"]])
         assert event["hops"][-1]["nick"] == name and event["purpose"] == 22, \
             event
         assert (n == 1) == bool(flags), event
@@ -389,6 +405,7 @@ def launched_circuits_carry_cells_between_any_two_nodes(w):
         mark = node.mark()
         node.tell(f"launch {token} {rsa} 1")
         node.wait(lambda e: e["kind"] == FAILED and e["token"] == token, mark)
+    return f"cell formats {formats}"
 
 
 def bad_cells_are_dropped_and_traffic_goes_on(w):
@@ -520,6 +537,7 @@ def a_circuit_that_holds_too_much_is_closed_alone(w):
         end = relay.wait(lambda e: e["kind"] == CLOSED and
                          e["circ"] == number, mark)
         assert end["reason"] == 5, end
+        time.sleep(0.2)
         assert relay.stats()["held_now"] == 0
         s2 = w.stream(other)
         s2.fetch(MIB)
