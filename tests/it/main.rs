@@ -24,5 +24,6 @@ mod wire_codec;
 mod wire_core;
 mod wire_corpus;
 mod wire_docs;
+#[path = "../fuzz/common/mod.rs"]
 mod wire_make;
 mod wire_sizes;
