@@ -1,6 +1,8 @@
 //! MagicWave: anonymous access to the web where those who carry it are paid for what they carry.
 //!
 //! ARCHITECTURE.md names the rooms and which of them may import which; `tests/it/layers.rs` checks it.
+#[cfg(feature = "node")]
+pub mod cli;
 pub mod error;
 pub mod gateway;
 pub mod redact;
