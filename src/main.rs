@@ -1,2 +1,4 @@
 //! The one binary.
-fn main() {}
+fn main() -> anyhow::Result<std::process::ExitCode> {
+    magicwave::cli::run()
+}

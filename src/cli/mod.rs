@@ -1,2 +1,38 @@
-//! One file per verb.
+//! One file per verb; a verb is `pub struct Args` and `pub fn run(args) -> anyhow::Result<ExitCode>`.
+//!
+//! A new verb is one `mod`, one line in [`Verb`] and one in [`run`].
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+mod devnet;
+mod devnet_look;
+mod devnet_up;
 pub mod fetch;
+mod tor;
+
+/// Anonymous access to the web where those who carry it are paid for what they carry.
+#[derive(Parser)]
+#[command(name = "magicwave", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// A private network on this machine
+    Devnet(devnet::Args),
+    /// Download a URL through tor and pay what its site asks for
+    Fetch(fetch::Args),
+    /// A complete tor for relay operators
+    Tor(tor::Args),
+}
+
+/// Parses the command line and runs its verb.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Cli::parse().verb {
+        Verb::Devnet(args) => devnet::run(args),
+        Verb::Fetch(args) => fetch::run(args),
+        Verb::Tor(args) => tor::run(args),
+    }
+}

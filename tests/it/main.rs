@@ -1,4 +1,16 @@
-//! Fast tests, one file a subject.
+//! Fast tests over the whole crate, one file per subject: no network outside the loopback, no child processes.
+mod layers;
+mod ledger_replay;
+mod links;
+mod stellar_check;
+#[cfg(feature = "node")]
+mod stellar_horizon;
+#[cfg(feature = "node")]
+mod stellar_server;
+mod stellar_shapes;
+#[cfg(feature = "node")]
+mod stellar_socks;
+mod stellar_template;
 mod wire_cells;
 mod wire_codec;
 mod wire_core;

@@ -21,7 +21,7 @@ macro_rules! structs {
 structs! {
     Hello { version, network, asset, nonce }
     Offer { version, payee, asset, kind, price, fee, credit_bytes, ahead_bytes, expires, session, mac_key, nonce }
-    Create { hop_id, request, amount }
+    Create { hop_id, request, amount, payer }
     Delivered { hop_id, paid }
     Complete { hop_id }
     Refusal { subject, code, retry_ms }
@@ -36,6 +36,33 @@ structs! {
     Reestablish { link, claim }
     TemplateBody { hop_id, escrow, epoch, cumulative, amount }
     ClaimBody { hop_id, amount, claim }
+}
+
+/// One kind byte and 20 bytes, those that the kind does not use are zero.
+impl Wire for PayerRef {
+    fn put(&self, out: &mut Writer) {
+        let (kind, mut bytes) = (self.kind(), [0; 20]);
+        match self {
+            PayerRef::Previous => {}
+            PayerRef::Link(tag) => bytes[..8].copy_from_slice(tag),
+            PayerRef::Relay(relay) => bytes = *relay,
+        }
+        kind.put(out);
+        out.bytes(&bytes);
+    }
+    fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let kind = u8::get(from)?;
+        let mut bytes = [0; 20];
+        bytes.copy_from_slice(from.take(20)?);
+        let mut tag = [0; 8];
+        tag.copy_from_slice(&bytes[..8]);
+        match kind {
+            0 if bytes == [0; 20] => Ok(PayerRef::Previous),
+            1 if bytes[8..] == [0; 12] => Ok(PayerRef::Link(tag)),
+            2 => Ok(PayerRef::Relay(bytes)),
+            _ => Err(from.value("payer")),
+        }
+    }
 }
 
 impl Wire for PaymentRequest {

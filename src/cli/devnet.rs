@@ -1,0 +1,57 @@
+//! `magicwave devnet`: a private network on this machine.
+use super::{devnet_look, devnet_up};
+use clap::{Parser, Subcommand};
+use std::io::{Error, ErrorKind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A private tor network on the loopback with relays that are paid, a web server and a ledger.
+#[derive(Parser)]
+#[command(arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Bring a network up and hold it until Ctrl-C
+    Up(devnet_up::Args),
+    /// End a network
+    Down(devnet_look::DownArgs),
+    /// Say what runs and how far it is; exit status 3 when nothing runs
+    Status(devnet_look::StatusArgs),
+    /// Show what the nodes say
+    Logs(devnet_look::LogsArgs),
+}
+
+/// Where a network lies.
+#[derive(clap::Args)]
+pub struct StateDir {
+    /// Directory of the network; one network in each [default: magicwave-devnet-UID in the temporary directory]
+    #[arg(long = "state", value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl StateDir {
+    /// The directory, absolute.
+    pub fn path(&self) -> anyhow::Result<PathBuf> {
+        let default = || std::env::temp_dir().join(format!("magicwave-devnet-{}", nix::unistd::geteuid()));
+        Ok(std::path::absolute(self.dir.clone().unwrap_or_else(default))?)
+    }
+}
+
+/// Runs a verb of `magicwave devnet`.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let done = match args.verb {
+        Verb::Up(args) => devnet_up::run(args),
+        Verb::Down(args) => devnet_look::down(args),
+        Verb::Status(args) => devnet_look::status(args),
+        Verb::Logs(args) => devnet_look::logs(args),
+    };
+    match done {
+        // Whoever read our output, `head` for one, has seen enough.
+        Err(e) if e.downcast_ref::<Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) => Ok(ExitCode::SUCCESS),
+        done => done,
+    }
+}

@@ -1,0 +1,384 @@
+//! Configuration of a node's payments: `magicwave tor --gateway FILE`, one TOML file, resolved once.
+//!
+//! Unknown keys are refused. Amounts are stroops of the payment asset unless a key says native. Errors: `MW-CONF-1`
+//! cannot be read, `-2` not this form, `-3` a value that cannot be meant, `-4` a ledger that would be reached past tor.
+use crate::error::{Error, Result};
+use crate::stellar::asset::Asset;
+use crate::stellar::keys::parse_account_id;
+use crate::stellar::network::{NetworkId, PUBLIC};
+use crate::units::{Price, Stroops};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Longest configuration file that is read.
+const MAX_FILE: u64 = 64 << 10;
+/// `sun_path` of a unix socket.
+const MAX_SOCKET: usize = 107;
+/// Increments and windows in bytes: more than this at stake at once is a slip of the pen.
+const MAX_WINDOW: u32 = 1 << 30;
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// What the node is in payments.
+    pub role: Role,
+    /// Everything durable lies here (SQLite, logs of money). Absolute.
+    pub state_dir: PathBuf,
+    /// Unix socket of the local API. Absolute.
+    pub api_socket: PathBuf,
+    /// `[wallet]`
+    pub wallet: Wallet,
+    /// `[ledger]`
+    pub ledger: Ledger,
+    /// `[offer]`: what a relay or a site sells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Offer>,
+    /// `[pay]`: how a client pays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pay: Option<Pay>,
+    /// `[links]`: escrows between payer and payee.
+    #[serde(default)]
+    pub links: Links,
+    /// `[policy]`: what unpaid circuits get at a relay.
+    #[serde(default)]
+    pub policy: Policy,
+    /// `[site]`: the web server that a site stands before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
+}
+
+/// What a node is in payments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Carries cells and is paid for it.
+    Relay,
+    /// Uses circuits and pays for it.
+    Client,
+    /// Stands before a web server and is paid through all three hops.
+    Site,
+}
+
+/// Keys of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wallet {
+    /// File with one line, the secret seed `S…`; mode 0600. Absolute.
+    pub seed_file: PathBuf,
+}
+
+/// Which ledger and which asset. Exactly one of `horizon` and `loopback_for_tests` is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// Address of a Horizon server, always reached through this node's own tor: `https://…`, or `http://` to an onion
+    /// address. On a network of our own also `http://127.0.0.1:PORT`, which is then the exit's loopback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub horizon: Option<String>,
+    /// The one exception: a test ledger on this machine's loopback, reached directly. Refused on the public network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loopback_for_tests: Option<SocketAddr>,
+    /// Network passphrase.
+    pub passphrase: String,
+    /// Code of the payment asset, 1 to 12 letters and digits.
+    pub asset_code: String,
+    /// Account that issued it, `G…`.
+    pub asset_issuer: String,
+}
+
+/// How a ledger is reached. There is no value of this type for a direct connection that leaves the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerRoute {
+    /// Through our own tor, on streams isolated per account: the base URL without a trailing slash.
+    Tor(String),
+    /// Directly, on the loopback.
+    Loopback(SocketAddr),
+}
+
+/// What a payee sells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    /// Stroops per MiB; a power of two, so that an amount is no fingerprint of a payee. 0 = free.
+    pub price: Price,
+    /// Stroops kept of each chain payment that is passed on; 0 or a power of two.
+    pub fee: Stroops,
+    /// Bytes served before the first payment.
+    pub credit_bytes: u32,
+    /// Bytes that a payer is asked to stay ahead.
+    pub ahead_bytes: u32,
+    /// How long a quote holds, seconds.
+    pub quote_secs: u32,
+}
+
+/// How a payer pays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pay {
+    /// Bytes paid ahead on a circuit that carries traffic.
+    pub ahead_bytes: u32,
+    /// Bytes that one payment buys.
+    pub increment_bytes: u32,
+    /// Dearest offer that is taken, stroops per MiB, for each hop.
+    pub max_price: Price,
+    /// Highest forwarding fee that is taken.
+    pub max_fee: Stroops,
+    /// Budget per day for everything.
+    pub day: Stroops,
+    /// Budget per day and site.
+    pub site: Stroops,
+}
+
+/// Escrows of links.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Links {
+    /// Deposit of an escrow that this node opens.
+    pub deposit: Stroops,
+    /// Sum of the deposits that are out at a time.
+    pub liquidity: Stroops,
+    /// Observation period O of an escrow, seconds: the payee flushes before it is over.
+    pub period_secs: u32,
+    /// Seconds between flushes of a link to the ledger; up to as many again are added at random.
+    pub flush_secs: u32,
+    /// Dearest transaction, native stroops.
+    pub max_ledger_fee: u32,
+    /// Flushed amounts are multiples of this, so that an amount on the ledger tells little; 1 = exact.
+    pub denomination: Stroops,
+}
+
+impl Default for Links {
+    /// For the public network.
+    fn default() -> Self {
+        let units = |n: u64| Stroops::new(n * 10_000_000).unwrap_or(Stroops::MAX);
+        Links {
+            deposit: units(10),
+            liquidity: units(500),
+            period_secs: 7 * 86_400,
+            flush_secs: 6 * 3_600,
+            max_ledger_fee: 100_000,
+            denomination: Stroops::new(100_000).unwrap_or(Stroops::ZERO),
+        }
+    }
+}
+
+/// What circuits get whose origin never said hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StockClients {
+    /// What the paid ones leave over; never stopped.
+    BestEffort,
+    /// They are unpaid.
+    PaidOnly,
+}
+
+/// What unpaid circuits get. Cells are relay cells of 514 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// See [`StockClients`].
+    pub stock_clients: StockClients,
+    /// Free window of a circuit; behind a guard at most 127 (64 KiB).
+    pub free_cells: u32,
+    /// Guard: free cells outstanding per client address.
+    pub free_cells_address: u32,
+    /// Behind a guard: free cells outstanding per upstream relay.
+    pub free_cells_channel: u32,
+    /// One free cell returns to a pool each so many milliseconds.
+    pub free_refill_ms: u32,
+    /// What every circuit gets although its pool is empty, so that it can still agree on a payment.
+    pub base_cells: u32,
+    /// Bytes per second of a circuit that used up its window.
+    pub trickle_bytes: u32,
+    /// From trickle to stopped, milliseconds.
+    pub grace_ms: u32,
+    /// Cells held per circuit.
+    pub max_held_cells: u32,
+    /// Cells held in all.
+    pub max_held_total: u32,
+}
+
+impl Default for Policy {
+    /// For the public network.
+    fn default() -> Self {
+        Policy {
+            stock_clients: StockClients::BestEffort,
+            free_cells: 127,
+            free_cells_address: 2_048,
+            free_cells_channel: 8_192,
+            free_refill_ms: 64,
+            base_cells: 32,
+            trickle_bytes: 8_192,
+            grace_ms: 30_000,
+            max_held_cells: 2_000,
+            max_held_total: 65_536,
+        }
+    }
+}
+
+/// The web server that a site stands before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// Where visitors' requests arrive; the loopback unless the site has a certificate of its own before it.
+    pub listen: SocketAddr,
+    /// The web server itself; on the loopback, since nothing may pass by outside tor.
+    pub upstream: SocketAddr,
+    /// Path prefixes that cost what `[offer]` says per MiB of response; all others are free.
+    pub paid_paths: Vec<String>,
+}
+
+impl GatewayConfig {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let unreadable = |why: String| Error::never("MW-CONF-1", format!("cannot read {}: {why}", path.display()));
+        let length = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
+        if length > MAX_FILE {
+            return Err(unreadable(format!("{length} bytes, more than the {MAX_FILE} that are read")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+        Self::parse(&text).map_err(|e| Error { text: format!("{}: {}", path.display(), e.text), ..e })
+    }
+
+    /// Reads and checks the text of a file.
+    pub fn parse(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|e| Error::never("MW-CONF-2", e.to_string().trim_end()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The text of a file that `parse` reads back.
+    pub fn render(&self) -> Result<String> {
+        self.check()?;
+        toml::to_string(self).map_err(|e| Error::never("MW-CONF-2", e.to_string()))
+    }
+
+    /// Refuses what cannot be meant.
+    pub fn check(&self) -> Result<()> {
+        for (key, path) in
+            [("state_dir", &self.state_dir), ("api_socket", &self.api_socket), ("seed_file", &self.wallet.seed_file)]
+        {
+            require(path.is_absolute(), || format!("{key} = {path:?} is not an absolute path"))?;
+        }
+        let socket = self.api_socket.as_os_str().len();
+        require(socket <= MAX_SOCKET, || {
+            format!("api_socket is {socket} bytes long; a unix socket takes {MAX_SOCKET}")
+        })?;
+        self.ledger.route()?;
+        self.ledger.asset()?;
+        let sells = self.role != Role::Client;
+        require(sells == self.offer.is_some(), || "a relay and a site have an [offer], a client has none".into())?;
+        let pays = self.role == Role::Client;
+        require(pays == self.pay.is_some(), || "a client has [pay], a relay and a site have none".into())?;
+        require((self.role == Role::Site) == self.site.is_some(), || "a site, and only a site, has [site]".into())?;
+        self.offer.as_ref().map_or(Ok(()), Offer::check)?;
+        self.pay.as_ref().map_or(Ok(()), Pay::check)?;
+        if let Some(site) = &self.site {
+            let upstream = site.upstream;
+            require(upstream.ip().is_loopback(), || format!("site.upstream {upstream} is not on the loopback"))?;
+        }
+        self.links.check()?;
+        self.policy.check()
+    }
+}
+
+impl Ledger {
+    /// How the ledger is reached; an error when that would be past tor.
+    pub fn route(&self) -> Result<LedgerRoute> {
+        let refuse = |text: String| Err(Error::never("MW-CONF-4", text));
+        match (&self.horizon, self.loopback_for_tests) {
+            (None, Some(_)) if self.passphrase == PUBLIC => refuse(
+                "ledger.loopback_for_tests is for test networks, and the passphrase is the public network's".into(),
+            ),
+            (None, Some(address)) if !address.ip().is_loopback() => {
+                refuse(format!("ledger.loopback_for_tests = {address} is not on the loopback; use ledger.horizon"))
+            }
+            (None, Some(address)) => Ok(LedgerRoute::Loopback(address)),
+            (Some(horizon), None) => self.over_tor(horizon).map(LedgerRoute::Tor),
+            _ => refuse("[ledger] wants either horizon or loopback_for_tests".into()),
+        }
+    }
+
+    fn over_tor(&self, horizon: &str) -> Result<String> {
+        let refuse = |why: &str| Error::never("MW-CONF-4", format!("ledger.horizon = {horizon:?}: {why}"));
+        let url = url::Url::parse(horizon).map_err(|e| refuse(&e.to_string()))?;
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse("only a host, a port and a path"));
+        }
+        let host = url.host_str().unwrap_or_default();
+        let test = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) && self.passphrase != PUBLIC;
+        match url.scheme() {
+            "https" => {}
+            "http" if host.ends_with(".onion") || test => {}
+            _ => return Err(refuse("https, or http to an onion address: an exit reads everything else")),
+        }
+        Ok(url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    /// The payment asset.
+    pub fn asset(&self) -> Result<Asset> {
+        let issuer = parse_account_id(&self.asset_issuer)
+            .map_err(|e| Error::never("MW-CONF-3", format!("ledger.asset_issuer: {}", e.text)))?;
+        Asset::credit(&self.asset_code, issuer)
+            .map_err(|e| Error::never("MW-CONF-3", format!("ledger.asset_code = {:?}: {}", self.asset_code, e.text)))
+    }
+
+    /// What signatures are bound to.
+    pub fn network(&self) -> NetworkId {
+        NetworkId::of(&self.passphrase)
+    }
+}
+
+impl Offer {
+    fn check(&self) -> Result<()> {
+        let even = |n: u64| n == 0 || n.is_power_of_two();
+        let (price, fee) = (self.price.0, self.fee.get());
+        require(even(price), || format!("offer.price = {price}: 0 or a power of two"))?;
+        require(even(fee), || format!("offer.fee = {fee}: 0 or a power of two"))?;
+        window("offer.credit_bytes", self.credit_bytes)?;
+        window("offer.ahead_bytes", self.ahead_bytes)?;
+        require(self.quote_secs >= 60, || "offer.quote_secs: a quote holds at least a minute".into())
+    }
+}
+
+impl Pay {
+    fn check(&self) -> Result<()> {
+        window("pay.ahead_bytes", self.ahead_bytes)?;
+        window("pay.increment_bytes", self.increment_bytes)?;
+        require(self.increment_bytes >= 1 << 16, || "pay.increment_bytes: at least 65536".into())?;
+        require(self.site <= self.day, || "pay.site is more than pay.day".into())
+    }
+}
+
+impl Links {
+    fn check(&self) -> Result<()> {
+        require(self.deposit <= self.liquidity, || "links.deposit is more than links.liquidity".into())?;
+        require(!self.deposit.is_zero(), || "links.deposit is 0".into())?;
+        require(self.flush_secs > 0 && self.period_secs / 4 >= self.flush_secs, || {
+            "links.flush_secs: at least 1 and at most a quarter of links.period_secs".into()
+        })?;
+        require(self.max_ledger_fee >= 200, || "links.max_ledger_fee: a flush costs at least 200 native stroops".into())
+    }
+}
+
+impl Policy {
+    fn check(&self) -> Result<()> {
+        require(self.trickle_bytes >= 514, || "policy.trickle_bytes: less than a cell a second".into())?;
+        require(self.free_refill_ms > 0, || "policy.free_refill_ms is 0".into())?;
+        let (cells, total) = (self.max_held_cells, self.max_held_total);
+        require(cells > 0 && cells <= total, || "policy.max_held_cells: 1 to policy.max_held_total".into())
+    }
+}
+
+fn window(key: &str, bytes: u32) -> Result<()> {
+    require(bytes <= MAX_WINDOW, || format!("{key} = {bytes}: at most {MAX_WINDOW}"))
+}
+
+fn require(holds: bool, text: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::never("MW-CONF-3", text())) }
+}
+
+#[cfg(test)]
+mod tests;

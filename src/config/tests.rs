@@ -1,0 +1,79 @@
+//! Tests of the configuration file.
+use super::*;
+use crate::stellar::keys::{SecretSeed, account_id};
+
+fn text(ledger: &str, rest: &str) -> String {
+    let issuer = account_id(&SecretSeed::from_bytes(&[7; 32]).public());
+    format!(
+        "role = \"relay\"\nstate_dir = \"/s\"\napi_socket = \"/s/api.sock\"\n[wallet]\nseed_file = \"/s/seed\"\n\
+         [ledger]\n{ledger}\nasset_code = \"MWT\"\nasset_issuer = \"{issuer}\"\n\
+         [offer]\nprice = 1024\nfee = 8\ncredit_bytes = 65278\nahead_bytes = 4194304\nquote_secs = 3600\n{rest}"
+    )
+}
+
+fn refused(ledger: &str, rest: &str) -> String {
+    GatewayConfig::parse(&text(ledger, rest)).expect_err("must be refused").to_string()
+}
+
+const TEST: &str = "loopback_for_tests = \"127.0.0.1:8000\"\npassphrase = \"devnet\"";
+
+#[test]
+fn what_is_rendered_is_read_back_the_same() {
+    let config = GatewayConfig::parse(&text(TEST, "[policy]\ngrace_ms = 5000\n")).expect("good");
+    assert_eq!(config.policy, Policy { grace_ms: 5000, ..Policy::default() });
+    assert_eq!(config.links, Links::default());
+    assert_eq!(GatewayConfig::parse(&config.render().expect("renders")).expect("good"), config);
+}
+
+#[test]
+fn unknown_keys_are_refused_by_name() {
+    assert!(refused(TEST, "[policy]\ngrase_ms = 5000\n").contains("grase_ms"));
+    assert!(refused(&format!("{TEST}\ndirect = true"), "").contains("direct"));
+}
+
+#[test]
+fn no_configuration_reaches_a_ledger_past_tor() {
+    let public = format!("passphrase = \"{PUBLIC}\"");
+    for (ledger, why) in [
+        ("loopback_for_tests = \"192.0.2.1:8000\"\npassphrase = \"devnet\"".to_owned(), "not on the loopback"),
+        (format!("loopback_for_tests = \"127.0.0.1:8000\"\n{public}"), "public network"),
+        (format!("horizon = \"http://127.0.0.1:8000\"\n{public}"), "https"),
+        (format!("horizon = \"http://horizon.example\"\n{public}"), "https"),
+        (format!("horizon = \"https://user@horizon.example\"\n{public}"), "only a host"),
+        (format!("horizon = \"https://horizon.example\"\n{TEST}"), "either"),
+        ("passphrase = \"devnet\"".to_owned(), "either"),
+    ] {
+        let error = refused(&ledger, "");
+        assert!(error.contains("MW-CONF-4") && error.contains(why), "{ledger}: {error}");
+    }
+    let route = |ledger: &str| GatewayConfig::parse(&text(ledger, "")).expect("good").ledger.route().expect("route");
+    let tor = |url: &str| LedgerRoute::Tor(url.into());
+    assert_eq!(route(&format!("horizon = \"https://horizon.example/\"\n{public}")), tor("https://horizon.example"));
+    assert_eq!(route("horizon = \"http://127.0.0.1:8000\"\npassphrase = \"devnet\""), tor("http://127.0.0.1:8000"));
+    assert_eq!(route(TEST), LedgerRoute::Loopback("127.0.0.1:8000".parse().expect("address")));
+}
+
+#[test]
+fn values_that_cannot_be_meant_are_refused() {
+    let broken = |from: &str, to: &str| {
+        GatewayConfig::parse(&text(TEST, "").replace(from, to)).expect_err("must be refused").to_string()
+    };
+    assert!(broken("price = 1024", "price = 1000").contains("power of two"));
+    assert!(broken("\"/s/seed\"", "\"seed\"").contains("absolute"));
+    assert!(broken("\"/s/api.sock\"", &format!("\"/{}\"", "x".repeat(120))).contains("107"));
+    assert!(broken("role = \"relay\"", "role = \"client\"").contains("[offer]"));
+    assert!(broken("role = \"relay\"", "role = \"site\"").contains("[site]"));
+    assert!(broken("quote_secs = 3600", "quote_secs = 1").contains("minute"));
+    assert!(broken("\"MWT\"", "\"MW T\"").contains("asset_code"));
+    assert!(broken("asset_issuer = \"G", "asset_issuer = \"X").contains("asset_issuer"));
+    assert!(refused(TEST, "[links]\nflush_secs = 604800\n").contains("quarter"));
+    assert!(refused(TEST, "[links]\nliquidity = 5\n").contains("liquidity"));
+    assert!(refused(TEST, "[site]\nlisten = \"127.0.0.1:1\"\nupstream = \"192.0.2.1:2\"\n").contains("only a site"));
+}
+
+#[test]
+fn a_site_stands_before_a_server_on_the_loopback_only() {
+    let site = text(TEST, "[site]\nlisten = \"127.0.0.1:1\"\nupstream = \"192.0.2.1:2\"\n").replace("relay", "site");
+    assert!(GatewayConfig::parse(&site).expect_err("upstream").text.contains("site.upstream"));
+    GatewayConfig::parse(&site.replace("192.0.2.1", "127.0.0.1")).expect("good");
+}

@@ -1,0 +1,3 @@
+//! Tests on a real private tor network. They talk to the loopback only and end every process that they start.
+mod network;
+mod tor_thread;
