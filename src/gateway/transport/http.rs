@@ -9,7 +9,6 @@ pub mod site;
 #[cfg(feature = "node")]
 mod stream;
 
-
 use crate::gateway::core::message::{Id, Offer};
 use crate::gateway::core::request::keyed_hash;
 use hmac::Mac;

@@ -71,7 +71,8 @@ impl Prices {
 
     /// What a normalised path costs, none when it is free.
     pub fn of(&self, normal: &[u8]) -> Option<Price> {
-        let below = |prefix: &[u8]| normal.strip_prefix(prefix).is_some_and(|r| r.is_empty() || r.first() == Some(&b'/'));
+        let below =
+            |prefix: &[u8]| normal.strip_prefix(prefix).is_some_and(|r| r.is_empty() || r.first() == Some(&b'/'));
         self.0.iter().find(|(prefix, _)| below(prefix)).map(|(_, price)| *price)
     }
 }
@@ -107,9 +108,15 @@ mod tests {
         for path in ["//paid/x", "/%70aid/x", "/%70%61%69%64", "/paid//more//x"] {
             assert!(cost(path).is_ok_and(|c| c.is_some()), "{path}");
         }
-        for path in
-            ["/free/../paid", "/./paid", "/free/%2e%2e/paid", "/free/%2E./paid", "/free%2fpaid", "/free/..%5cpaid", "/a\\b"]
-        {
+        for path in [
+            "/free/../paid",
+            "/./paid",
+            "/free/%2e%2e/paid",
+            "/free/%2E./paid",
+            "/free%2fpaid",
+            "/free/..%5cpaid",
+            "/a\\b",
+        ] {
             assert_eq!(cost(path), Err(Ambiguous), "{path}");
         }
         for path in ["", "*", "paid", "/%", "/%7", "/%zz", "/a%00b", "/a/..;x/paid"] {

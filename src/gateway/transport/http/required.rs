@@ -3,7 +3,7 @@ use super::{ENDPOINT, session_header};
 use crate::error::{Error, Result};
 use crate::gateway::core::codec::{decode, encode};
 use crate::gateway::core::message::{AccountKey, AssetId, Message, Offer, PaymentRequest, ServiceKind};
-use crate::gateway::core::offer::{offer_hash};
+use crate::gateway::core::offer::offer_hash;
 use crate::units::Stroops;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -115,7 +115,10 @@ impl<G: SiteGateway> Site<G> {
             return Err(Error::never("MW-HTTP-2", text));
         }
         let prices = Prices::new(&config.prefixes).map_err(|code| {
-            Error::never("MW-HTTP-3", format!("A paid path or its price is not permitted ({}): {}", code.name(), code.text()))
+            Error::never(
+                "MW-HTTP-3",
+                format!("A paid path or its price is not permitted ({}): {}", code.name(), code.text()),
+            )
         })?;
         let ttl_ms = u64::try_from(config.session_ttl.as_millis()).unwrap_or(u64::MAX);
         let sessions = Mutex::new(Sessions::new(config.max_sessions, ttl_ms));
@@ -253,7 +256,9 @@ impl<G: SiteGateway> Site<G> {
                 tracing::warn!(%error, "the web server behind the site cannot be reached");
                 Err(problem(StatusCode::BAD_GATEWAY, "MW-HTTP-7", "The web server behind this site does not answer."))
             }
-            Err(_) => Err(problem(StatusCode::GATEWAY_TIMEOUT, "MW-HTTP-8", "The web server behind this site is too slow.")),
+            Err(_) => {
+                Err(problem(StatusCode::GATEWAY_TIMEOUT, "MW-HTTP-8", "The web server behind this site is too slow."))
+            }
         }
     }
 
@@ -271,7 +276,11 @@ impl<G: SiteGateway> Site<G> {
         }
         let session = self.session_of(request.headers());
         let Ok(Ok(body)) = timeout(CLIENT_TIMEOUT, Limited::new(request.into_body(), BODY_MAX).collect()).await else {
-            return problem(StatusCode::PAYLOAD_TOO_LARGE, "MW-HTTP-10", "A message is at most 4 KiB and comes at once.");
+            return problem(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "MW-HTTP-10",
+                "A message is at most 4 KiB and comes at once.",
+            );
         };
         let message = match decode(&body.to_bytes()) {
             Ok(message) => message,

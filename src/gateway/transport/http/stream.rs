@@ -53,7 +53,8 @@ impl<G: SiteGateway> Metered<G> {
                 return Poll::Ready(Ok(self.waiting.split_to(granted)));
             }
             let hold = self.hold;
-            let (until, look) = self.held.get_or_insert_with(|| (Instant::now() + hold, Box::pin(sleep(LOOK.min(hold)))));
+            let (until, look) =
+                self.held.get_or_insert_with(|| (Instant::now() + hold, Box::pin(sleep(LOOK.min(hold)))));
             ready!(look.as_mut().poll(cx));
             if Instant::now() >= *until {
                 return Poll::Ready(Err(BodyError::Unpaid));
