@@ -30,7 +30,6 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use world::RealWorld;
 
@@ -87,7 +86,7 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         }
         None => None,
     };
-    let signals = tokio::spawn(forward_signals(tor.clone()));
+    let signals = tokio::spawn(crate::tor::signals::forward(tor.clone()));
 
     let code = tor.wait().await;
     signals.abort();
@@ -283,28 +282,4 @@ fn thread<T: Send + 'static>(
         .name(name.into())
         .spawn(work)
         .map_err(|e| Error::later("MW-APP-2", format!("no thread for {name}: {e}")))
-}
-
-async fn forward_signals(tor: TorHandle) {
-    let wanted = [
-        (SignalKind::hangup(), Signal::Reload),
-        (SignalKind::terminate(), Signal::Shutdown),
-        (SignalKind::interrupt(), Signal::Shutdown),
-        (SignalKind::user_defined1(), Signal::Dump),
-        (SignalKind::user_defined2(), Signal::Debug),
-    ];
-    let mut tasks = tokio::task::JoinSet::new();
-    for (kind, word) in wanted {
-        let Ok(mut stream) = signal(kind) else { continue };
-        let tor = tor.clone();
-        tasks.spawn(async move {
-            let mut seen = 0u32;
-            while stream.recv().await.is_some() {
-                seen += 1;
-                let again = seen > 1 && word == Signal::Shutdown;
-                let _ = tor.signal(if again { Signal::Halt } else { word });
-            }
-        });
-    }
-    while tasks.join_next().await.is_some() {}
 }

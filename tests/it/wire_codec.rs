@@ -59,6 +59,17 @@ fn unknown_enum_values_are_refused() {
 }
 
 #[test]
+fn a_payer_with_strange_bytes_is_refused() {
+    let payer = |kind: u8, bytes: [u8; 20]| changed(4, 40, &[&[kind], &bytes[..]].concat());
+    let mut tag = [0; 20];
+    tag[..8].copy_from_slice(&[7; 8]);
+    assert!(payer(0, [0; 20]).is_ok() && payer(1, tag).is_ok() && payer(2, [9; 20]).is_ok());
+    assert_eq!(payer(0, tag), bad(4, "payer"));
+    assert_eq!(payer(1, [9; 20]), bad(4, "payer"));
+    assert_eq!(payer(3, [0; 20]), bad(4, "payer"));
+}
+
+#[test]
 fn an_asset_code_with_strange_bytes_is_refused() {
     assert!(changed(1, 9, b"MWT\0\0\0\0\0\0\0\0\0").is_ok());
     assert_eq!(changed(1, 9, b"MWT\0X\0\0\0\0\0\0\0"), bad(1, "asset"));

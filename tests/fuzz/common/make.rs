@@ -54,6 +54,13 @@ impl Bytes<'_> {
         let seed = self.array::<32>();
         Carried { link_tag: self.array(), sealed: seed.iter().copied().cycle().take(len).collect() }
     }
+    fn payer(&mut self) -> PayerRef {
+        match self.u8() % 3 {
+            0 => PayerRef::Previous,
+            1 => PayerRef::Link(self.array()),
+            _ => PayerRef::Relay(self.array()),
+        }
+    }
     /// A claim.
     pub fn claim(&mut self) -> Claim {
         Claim { escrow: self.array(), epoch: self.u32(), cumulative: self.amount(), signature: self.signature() }
@@ -118,7 +125,12 @@ impl Bytes<'_> {
             }),
             2 => Message::Offer(self.offer()),
             3 => Message::PaymentRequest(self.request()),
-            4 => Message::Create(Create { hop_id: self.array(), request: self.array(), amount: self.amount() }),
+            4 => Message::Create(Create {
+                hop_id: self.array(),
+                request: self.array(),
+                amount: self.amount(),
+                payer: self.payer(),
+            }),
             5 => Message::Template(Template {
                 hop_id: self.array(),
                 fee: self.amount(),
