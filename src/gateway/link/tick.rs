@@ -82,11 +82,16 @@ impl Links {
     /// A lane whose refund may be out, or that has nothing left to settle, is over.
     fn end_if_over(&mut self, now_ms: u64, escrow: &AccountKey, out: &mut Out) {
         let Some(lane) = self.lanes.get(escrow).map(|l| l.row.clone()) else { return };
-        if lane.state != EscrowState::Retired || lane.seq_time == 0 {
-            return;
-        }
         let settled = lane.frozen.is_none() && lane.carry.is_none() && lane.claimed(now_ms) == lane.landed;
-        if now_ms >= lane.clock_ms(16) || settled && lane.role == Role::Payee && now_ms >= lane.clock_ms(8) {
+        let over = match lane.state {
+            _ if lane.seq_time == 0 => false,
+            EscrowState::Retired if now_ms >= lane.clock_ms(16) => true,
+            EscrowState::Retired => settled && lane.role == Role::Payee && now_ms >= lane.clock_ms(8),
+            // The payee never took it: it would be too late now.
+            EscrowState::Funded => now_ms >= lane.clock_ms(8),
+            _ => false,
+        };
+        if over {
             self.end_lane(now_ms, lane, out);
         }
     }

@@ -1,7 +1,7 @@
 //! Messages that have no place, from strangers and from the partner itself: refused, and nothing changes.
 use super::world::*;
 use magicwave::gateway::core::message::*;
-use magicwave::gateway::link::Role;
+use magicwave::gateway::link::{Limits, PayeeRef, Role};
 
 /// One message of each type of a link, about this link, escrow and epoch, with these signatures and amounts.
 fn all(world: &World, link: Id, escrow: AccountKey, epoch: u32, stroops: u64) -> Vec<Message> {
@@ -168,4 +168,67 @@ fn a_carrier_cannot_change_what_it_carries() {
     assert_eq!(world.accepted(1, hop, 101, &claim), Err(RefusalCode::AMOUNT_BELOW));
     assert_eq!(world.accepted(1, hop, 99, &claim), Err(RefusalCode::AMOUNT_BELOW));
     world.accepted(1, hop, 100, &claim).expect("untouched it is good");
+}
+
+#[test]
+fn a_payer_that_signs_on_in_a_frozen_epoch_gets_little_for_it() {
+    let mut world = World::new(35, 2, 0, &Limits { denomination: amount(1), ..limits() });
+    world.open(0, 1);
+    world.pay(0, 1, 50_000).expect("paid");
+    // The same keys with the state from before the freeze.
+    let mut evil = load(&world.nodes[0].wallet, &limits(), world.link_rows(0), world.lanes(0));
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    world.drain();
+    let (from, relay) = (world.payer_ref(0, 1), world.relay(1));
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let hop = world.hop();
+        let template = world
+            .step(1, |links, _, rng, _| links.template(rng, from, hop, amount(90_000)))
+            .expect("alive")
+            .expect("template");
+        let (now, mut out) = (world.now_ms, Default::default());
+        let claim = evil
+            .sign(now, &mut world.rng, hop, PayeeRef::Relay(relay), amount(90_000), &template, &mut out)
+            .expect("signed in epoch 0");
+        answers.push(world.accepted(1, hop, 90_000, &claim).map(|info| info.credited.get()));
+    }
+    // late_limit is 100 000 beyond the 50 000 that are being flushed.
+    let pending = Err(RefusalCode::FLUSH_PENDING);
+    assert_eq!(answers, [Ok(140_000), pending, pending]);
+}
+
+#[test]
+fn claims_of_epochs_that_were_skipped_are_refused() {
+    let mut world = World::new(36, 2, 0, &limits());
+    world.open(0, 1);
+    let (from, relay) = (world.payer_ref(0, 1), world.relay(1));
+    let mut ahead = world.lanes(0)[0].clone();
+    ahead.epoch = 1;
+    let mut evil = load(&world.nodes[0].wallet, &limits(), world.link_rows(0), vec![ahead]);
+    let hop = world.hop();
+    let template = world.step(1, |links, _, rng, _| links.template(rng, from, hop, amount(10))).expect("alive");
+    let (now, mut out) = (world.now_ms, Default::default());
+    let payee = PayeeRef::Relay(relay);
+    let claim =
+        evil.sign(now, &mut world.rng, hop, payee, amount(10), &template.expect("template"), &mut out).expect("signed");
+    assert_eq!(world.accepted(1, hop, 10, &claim), Err(RefusalCode::EPOCH));
+}
+
+#[test]
+fn a_payer_whose_store_was_put_back_learns_from_the_payee_what_it_signed() {
+    let mut world = World::new(37, 2, 0, &Limits { denomination: amount(1), ..limits() });
+    world.open(0, 1);
+    world.pay(0, 1, 1000).expect("paid");
+    let old = world.backup(0);
+    world.pay(0, 1, 200).expect("paid");
+    world.pay(0, 1, 30).expect("paid");
+    world.roll_back(0, old);
+    let hop = world.hop();
+    assert_eq!(world.signed(0, 1, hop, 4), Err(RefusalCode::EPOCH), "the payee knows of more than the payer");
+    world.pay_for_sure(0, 1, 4);
+    assert_eq!(world.lanes(0)[0].total.get(), 1234);
+    assert!(world.nodes[0].events.iter().any(|e| e.what == "claim_adopted" && e.amount.get() == 230));
+    world.settle();
+    assert_eq!(world.lanes(1)[0].landed.get(), 1234);
 }

@@ -1,5 +1,5 @@
 use super::world::*;
-use magicwave::gateway::link::{Readiness, Role};
+use magicwave::gateway::link::{PayeeRef, PayerRef, Readiness, Role};
 
 #[test]
 fn a_link_opens_between_two_relays_and_the_escrow_is_what_the_payee_checked() {
@@ -25,6 +25,46 @@ fn a_client_opens_a_link_to_its_guard_and_a_service_gets_one_from_the_exit() {
     let service: Vec<_> = world.lanes(2);
     assert_eq!(service.iter().map(|l| (l.role, l.state.name())).collect::<Vec<_>>(), [(Role::Payee, "open")]);
     assert_eq!(world.lanes(0).len(), 2);
+    world.check();
+}
+
+#[test]
+fn a_service_is_paid_by_the_exit_and_comes_back_to_the_same_link_after_a_restart() {
+    let mut world = World::new(7, 1, 1, &Limits { denomination: amount(1), ..limits() });
+    let relay = world.relay(0);
+    let start = world.node_balance(1);
+    for round in 1..=2u64 {
+        world.step(1, |links, now, rng, out| links.want_payer(now, rng, relay, out));
+        world.run(10);
+        let hop = world.hop();
+        let template = world
+            .step(1, |links, _, rng, _| links.template(rng, PayerRef::Relay(relay), hop, amount(700)))
+            .expect("alive")
+            .expect("template");
+        let payee = PayeeRef::Tag(template.link_tag);
+        let claim = world
+            .step(0, |links, now, rng, out| links.sign(now, rng, hop, payee, amount(700), &template, out))
+            .expect("alive")
+            .expect("signed");
+        assert_eq!(world.accepted(1, hop, 700, &claim).expect("accepted").credited.get(), 700 * round);
+        world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+        world.run(5);
+        assert_eq!(world.node_balance(1) - start, 700 * round);
+        world.restart(1);
+    }
+    assert_eq!((world.link_rows(0).len(), world.lanes(0).len()), (1, 1));
+    world.check();
+}
+
+#[test]
+fn a_client_pays_its_guard_by_the_tag_of_their_link() {
+    let mut world = World::new(8, 1, 2, &limits());
+    world.open(1, 0);
+    world.open(2, 0);
+    world.pay(1, 0, 100).expect("paid");
+    world.pay(2, 0, 30).expect("paid");
+    let totals: Vec<u64> = world.lanes(0).iter().map(|l| l.total.get()).collect();
+    assert!(totals == [100, 30] || totals == [30, 100]);
     world.check();
 }
 

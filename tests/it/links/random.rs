@@ -32,7 +32,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn play(seed: u64, acts: &[Act]) {
     // Small deposits make for many lanes.
-    let deposit = if seed % 2 == 0 { limits().deposit } else { amount(200_000) };
+    let deposit = if seed.is_multiple_of(2) { limits().deposit } else { amount(200_000) };
     let limits = Limits { denomination: amount(1), deposit, min_deposit: amount(1), ..limits() };
     let mut world = World::new(seed, 2, 0, &limits);
     let start = [world.node_balance(0), world.node_balance(1)];
