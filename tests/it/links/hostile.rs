@@ -133,14 +133,14 @@ fn a_flood_of_hellos_stays_within_the_limit() {
 
 #[test]
 fn an_escrow_that_the_payer_never_funded_is_never_open() {
-    let mut world = World::new(33, 2, 0, &limits());
+    let mut world = World::new(33, 2, 1, &limits());
     world.open(0, 1);
     let link = world.lanes(1)[0].link;
     let circ = world.circuit(0, 1);
     let (deposit, period) = (limits().deposit, limits().period_secs);
     let offer = |escrow| Message::EscrowOffer(EscrowOffer { link, escrow, created: 3, deposit, period });
-    // An account that exists and is the payer's own, and one that does not exist.
-    for escrow in [world.nodes[1].wallet.derive("other", b"").public(), [8; 32]] {
+    // An account that holds enough and is locked to nobody, and one that does not exist.
+    for escrow in [world.nodes[2].wallet.account(), [8; 32]] {
         world.inject(0, circ, offer(escrow));
         for _ in 0..20 {
             world.inject(0, circ, Message::EscrowReady(EscrowRef { escrow }));
