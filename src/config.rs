@@ -145,6 +145,8 @@ pub struct Links {
     pub flush_secs: u32,
     /// Dearest transaction, native stroops.
     pub max_ledger_fee: u32,
+    /// Flushed amounts are multiples of this, so that an amount on the ledger tells little; 1 = exact.
+    pub denomination: Stroops,
 }
 
 impl Default for Links {
@@ -157,6 +159,7 @@ impl Default for Links {
             period_secs: 7 * 86_400,
             flush_secs: 6 * 3_600,
             max_ledger_fee: 100_000,
+            denomination: Stroops::new(100_000).unwrap_or(Stroops::ZERO),
         }
     }
 }
@@ -223,6 +226,8 @@ pub struct Site {
     pub listen: SocketAddr,
     /// The web server itself; on the loopback, since nothing may pass by outside tor.
     pub upstream: SocketAddr,
+    /// Path prefixes that cost what `[offer]` says per MiB of response; all others are free.
+    pub paid_paths: Vec<String>,
 }
 
 impl GatewayConfig {

@@ -2,6 +2,10 @@
 //!
 //! ARCHITECTURE.md names the rooms and which of them may import which; `tests/it/layers.rs` checks it.
 #[cfg(feature = "node")]
+pub mod api;
+#[cfg(feature = "node")]
+pub mod app;
+#[cfg(feature = "node")]
 pub mod cli;
 #[cfg(feature = "node")]
 pub mod config;
@@ -11,6 +15,7 @@ pub mod gateway;
 pub mod redact;
 pub mod stellar;
 #[cfg(feature = "node")]
+pub mod store;
 pub mod tor;
 pub mod units;
 pub mod wallet;

@@ -5,10 +5,12 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 mod devnet;
+mod devnet_demo;
 mod devnet_ledger;
 mod devnet_look;
 mod devnet_replay;
 mod devnet_up;
+mod fetch;
 mod tor;
 
 /// Anonymous access to the web where those who carry it are paid for what they carry.
@@ -23,6 +25,8 @@ struct Cli {
 enum Verb {
     /// A private network on this machine
     Devnet(devnet::Args),
+    /// Download a URL through tor and pay what its site asks for
+    Fetch(fetch::Args),
     /// A complete tor for relay operators
     Tor(tor::Args),
 }
@@ -31,6 +35,13 @@ enum Verb {
 pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().verb {
         Verb::Devnet(args) => devnet::run(args),
+        Verb::Fetch(args) => fetch::run(args),
         Verb::Tor(args) => tor::run(args),
     }
+}
+
+/// Logs go to standard error; `MAGICWAVE_LOG` sets the filter, e.g. `magicwave=debug`.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MAGICWAVE_LOG").unwrap_or_else(|_| "magicwave=info".into());
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

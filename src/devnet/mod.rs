@@ -1,4 +1,6 @@
-//! What tests and the demo run on: a private network and its ledger, all on one machine.
+//! What tests and the demo run on: an embedded ledger, and a private network of relays and servers, all on one machine.
+#[cfg(feature = "node")]
+pub mod demo;
 pub mod ledger;
 #[cfg(feature = "node")]
 pub mod network;

@@ -2,4 +2,8 @@
 pub mod chain;
 pub mod core;
 pub mod link;
+pub mod node;
 pub mod port;
+#[cfg(feature = "node")]
+pub mod reactor;
+pub mod transport;

@@ -57,6 +57,18 @@ pub enum Effect {
         /// In + out.
         cells: u64,
     },
+    /// Ask for the counters of all hops of a circuit.
+    Query {
+        /// Which circuit.
+        circ: CircuitId,
+    },
+    /// The answer to `Event::Site` or `Event::Pay` with the same number.
+    Answer {
+        /// Of the event.
+        call: u64,
+        /// What to say.
+        answer: Answer,
+    },
     /// Build a circuit that ends at `relay` for the talk of link partners.
     Launch {
         /// Comes back with the circuit's events.
@@ -101,6 +113,210 @@ pub enum LedgerCall {
         /// Which.
         hash: [u8; 32],
     },
+}
+
+/// A hop of a circuit of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Its identity.
+    pub relay: RelayId,
+    /// For people.
+    pub nickname: String,
+    /// Whether it understands payment cells.
+    pub speaks: bool,
+}
+
+/// Own counters of a circuit or of a hop of it, in relay cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Towards the origin.
+    pub inward: u64,
+    /// Away from the origin.
+    pub outward: u64,
+}
+
+impl Counted {
+    /// Both directions.
+    pub fn total(self) -> u64 {
+        self.inward.saturating_add(self.outward)
+    }
+}
+
+/// What the world tells the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A circuit that our tor built is open.
+    Built {
+        /// Its number.
+        circ: CircuitId,
+        /// Of `Effect::Launch`, 0 for a circuit of tor's own.
+        token: u64,
+        /// From the guard on.
+        path: Vec<Hop>,
+    },
+    /// A circuit through us as a relay was created or extended.
+    Passing {
+        /// Its number.
+        circ: CircuitId,
+        /// The relay before us; none when that is a client.
+        prev: Option<RelayId>,
+        /// The relay behind us, once there is one.
+        next: Option<Hop>,
+    },
+    /// The first stream of a circuit of ours began.
+    Begin {
+        /// Which.
+        circ: CircuitId,
+    },
+    /// A whole message came in over payment cells.
+    Message {
+        /// Over which circuit.
+        circ: CircuitId,
+        /// From which hop (origin), 0 at a relay.
+        hop: u32,
+        /// What.
+        message: Message,
+        /// Our own counters at that moment.
+        own: Counted,
+        /// The speaker's counters at the moment it spoke (origin only).
+        peer: Counted,
+    },
+    /// Bytes that are no message: answered with a refusal.
+    Garbage {
+        /// Over which circuit.
+        circ: CircuitId,
+        /// From which hop.
+        hop: u32,
+        /// Why.
+        code: super::core::message::RefusalCode,
+    },
+    /// Relay: 0 open, 1 trickle, 2 stopped.
+    State {
+        /// Which circuit.
+        circ: CircuitId,
+        /// See above.
+        state: u8,
+        /// Our counters.
+        own: Counted,
+    },
+    /// `Effect::Watch` fired.
+    Watched {
+        /// Which circuit.
+        circ: CircuitId,
+        /// Which hop.
+        hop: u32,
+        /// Our counters.
+        own: Counted,
+    },
+    /// Answer to `Effect::Query`, one per hop.
+    Counters {
+        /// Which circuit.
+        circ: CircuitId,
+        /// Which hop.
+        hop: u32,
+        /// Our counters.
+        own: Counted,
+    },
+    /// A circuit is gone.
+    Closed {
+        /// Which.
+        circ: CircuitId,
+        /// Of `Effect::Launch`.
+        token: u64,
+        /// Our counters at its end.
+        own: Counted,
+    },
+    /// `Effect::Launch` came to nothing.
+    LaunchFailed {
+        /// Of the effect.
+        token: u64,
+    },
+    /// The ledger answered.
+    Ledger(LedgerAnswer),
+    /// Site: a message, or a question whether to serve, from the http front.
+    Site {
+        /// Names the call for `Effect::Answer`.
+        call: u64,
+        /// What is asked.
+        ask: SiteAsk,
+    },
+    /// Site: body bytes of a session went out.
+    Served {
+        /// Which session.
+        session: Id,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// Client: pay what a web service asked for over a stream of this circuit.
+    Pay {
+        /// Names the call for `Effect::Answer`.
+        call: u64,
+        /// The circuit that carried the stream.
+        circ: CircuitId,
+        /// Names the talk with the service (`Effect::Http`).
+        exchange: u64,
+        /// What it sells.
+        offer: super::core::message::Offer,
+        /// What it asks.
+        request: super::core::message::PaymentRequest,
+        /// `host[:port]`, for budgets and the person's books.
+        site: String,
+    },
+    /// The web service's answer to `Effect::Http`, empty when it could not be reached.
+    Http {
+        /// Of the effect.
+        exchange: u64,
+        /// What it said.
+        messages: Vec<Message>,
+    },
+    /// Time passes (about four times a second).
+    Tick,
+    /// Flush what can be flushed.
+    Flush,
+}
+
+/// What the http front of a site asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiteAsk {
+    /// A message of a session (none: a new one).
+    Message {
+        /// Which session.
+        session: Option<Id>,
+        /// What.
+        message: Message,
+    },
+    /// May a response be served?
+    Require {
+        /// Which session.
+        session: Option<Id>,
+        /// Length of the response when that is known.
+        need: u64,
+    },
+}
+
+/// Answers to `Event::Site` and `Event::Pay`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Messages of the gateway.
+    Messages(Vec<Message>),
+    /// Serve: so many bytes of the session are covered, cumulative over its life.
+    Serve {
+        /// Which session.
+        session: Id,
+        /// Bytes that may have been served in all.
+        covered: u64,
+    },
+    /// Ask for payment first.
+    Pay {
+        /// The offer, its session included.
+        offer: Box<super::core::message::Offer>,
+        /// The request.
+        request: Box<super::core::message::PaymentRequest>,
+    },
+    /// The payment is complete; as it stands in the books.
+    Paid(Box<super::chain::PaymentRow>),
+    /// It is not.
+    Failed(super::core::message::RefusalCode),
 }
 
 /// The ledger's answer to the call with the same tag.

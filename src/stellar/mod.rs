@@ -2,6 +2,8 @@
 //! speaks to Horizon.
 pub mod asset;
 pub mod escrow_check;
+#[cfg(feature = "node")]
+pub mod horizon;
 pub mod keys;
 pub mod network;
 pub mod strkey;

@@ -4,6 +4,7 @@
 //! callback that runs on tor's thread. `daemon` runs tor on a thread of its own, `control` speaks with it over the
 //! socket that owns it. This room knows nothing of payments beyond cells and counters; `app` connects it to the
 //! gateway.
+pub mod cell;
 #[cfg(feature = "node")]
 pub mod control;
 #[cfg(feature = "node")]
@@ -14,6 +15,8 @@ pub mod hooks;
 pub mod line;
 #[cfg(feature = "node")]
 pub mod policy;
+#[cfg(feature = "node")]
+pub mod signals;
 #[cfg(feature = "node")]
 pub mod sys;
 

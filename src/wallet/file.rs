@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// A seed is 56 characters; a line end or two may follow.
-const MAX_BYTES: u64 = 64;
+const MAX_BYTES: u8 = 64;
 
 pub(super) fn load(path: &Path) -> Result<SecretSeed> {
     read(path).unwrap_or_else(|error| {
@@ -42,8 +42,8 @@ fn read(path: &Path) -> io::Result<Result<SecretSeed>> {
         let text = "Others may read or write the seed file; make a new seed, or `chmod 600` it if nobody has.";
         return Ok(Err(Error::never("MW-WALLET-2", text)));
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize + 1));
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::from(MAX_BYTES) + 1));
+    file.take(u64::from(MAX_BYTES) + 1).read_to_end(&mut bytes)?;
     let text = std::str::from_utf8(&bytes).unwrap_or_default().trim_ascii_end();
     let none = |_| Error::never("MW-WALLET-4", "The seed file holds no Stellar secret seed (one line, `S…`).");
     Ok(SecretSeed::parse(text).map_err(none))

@@ -1,9 +1,32 @@
-//! Fast tests over the whole crate: no network, no child processes.
+//! Fast tests over the whole crate, one file per subject: no network outside the loopback.
 mod layers;
 mod ledger_engine;
 #[cfg(feature = "node")]
 mod ledger_http;
 mod ledger_property;
 mod ledger_replay;
+#[cfg(feature = "node")]
+mod ledger_verbs;
+mod links;
 mod stellar_check;
+#[cfg(feature = "node")]
+mod stellar_escrow;
+#[cfg(feature = "node")]
+mod stellar_horizon;
+#[cfg(feature = "node")]
+mod stellar_server;
+mod stellar_shapes;
+#[cfg(feature = "node")]
+mod stellar_socks;
 mod stellar_template;
+mod wire_cells;
+mod wire_codec;
+mod wire_core;
+mod wire_corpus;
+mod wire_docs;
+#[cfg(feature = "node")]
+mod wire_http;
+#[path = "../fuzz/common/mod.rs"]
+mod wire_make;
+mod wire_required;
+mod wire_sizes;

@@ -99,6 +99,7 @@ class Node:
         self.events = []
         self.cond = threading.Condition()
         self.proc = None
+        self.ending = False
 
     def base_torrc(self):
         return (COMMON + "".join(self.net.authority_lines) +
@@ -190,12 +191,16 @@ class Node:
     def alive(self):
         return self.proc.poll() is None
 
+    def end(self):
+        """Ask tor to end, once: a second signal would kill it."""
+        if self.proc and self.alive() and not self.ending:
+            self.ending = True
+            self.proc.send_signal(signal.SIGTERM)
+
     def stop(self):
         if not self.proc:
             return None
-        if self.alive():
-            self.proc.send_signal(signal.SIGINT if self.stock
-                                  else signal.SIGTERM)
+        self.end()
         try:
             self.proc.wait(20)
         except subprocess.TimeoutExpired:
@@ -292,9 +297,10 @@ class Control:
             time.sleep(1)
         raise AssertionError("circuit not built")
 
-    def attach(self, circ):
-        """Put the next new stream on this circuit."""
-        words = self.event(lambda w: w[1] == "STREAM" and w[3] == "NEW")
+    def attach(self, circ, port):
+        """Put the next new stream to this port on this circuit."""
+        words = self.event(lambda w: w[1] == "STREAM" and w[3] == "NEW" and
+                           w[5] == f"{LOOPBACK}:{port}")
         self.ask(f"ATTACHSTREAM {words[2]} {circ}")
 
     def closed(self, circ):
@@ -351,15 +357,20 @@ class Origin(threading.Thread):
 class Stream:
     """A stream through a client's SOCKS port, on a circuit that we choose."""
 
-    def __init__(self, node, control, circ, origin, timeout=60):
+    def __init__(self, node, control, circ, origin, timeout=60, onion=None):
         self.sock = socket.create_connection((LOOPBACK, node.socks_port), 20)
         self.sock.settimeout(timeout)
         self.origin = origin
         self.sock.sendall(b"\x05\x01\x00")
         assert self._exactly(2) == b"\x05\x00"
-        self.sock.sendall(b"\x05\x01\x00\x01" + socket.inet_aton(LOOPBACK) +
-                          struct.pack(">H", origin.port))
-        control.attach(circ)
+        if onion:
+            self.sock.sendall(b"\x05\x01\x00\x03" + bytes([len(onion)]) +
+                              onion.encode() + struct.pack(">H", 80))
+        else:
+            self.sock.sendall(b"\x05\x01\x00\x01" +
+                              socket.inet_aton(LOOPBACK) +
+                              struct.pack(">H", origin.port))
+            control.attach(circ, origin.port)
         assert self._exactly(10)[1] == 0
 
     def _exactly(self, n):
@@ -391,6 +402,10 @@ class Stream:
             self.left -= len(data)
             got += len(data)
         return got
+
+    def wait(self, seconds):
+        """True when there is something to read in time."""
+        return bool(select.select([self.sock], [], [], seconds)[0])
 
     def intact(self, n):
         return self.left == 0 and \
@@ -472,13 +487,12 @@ class Network:
         return node
 
     def stop(self):
-        """End everything; names of nodes that did not end well."""
+        """End everything; which nodes did not end well, and how."""
         for node in self.nodes.values():
-            if node.proc and node.alive():
-                node.proc.send_signal(signal.SIGTERM)
-        bad = [n for n, node in self.nodes.items()
-               if node.stop() not in (0, None)]
-        return bad
+            node.end()
+        ends = {n: node.stop() for n, node in self.nodes.items()}
+        return [f"{n} ({end})" for n, end in ends.items()
+                if end not in (0, None)]
 
     def remove(self):
         shutil.rmtree(self.dir, ignore_errors=True)

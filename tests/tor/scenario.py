@@ -46,6 +46,11 @@ class World:
         net.authorities()
         self.relays = [net.relay(f"relay{i}", policy=EASY)
                        for i in range(RELAYS)]
+        # Narrow towards clients only, and by the scheduler that does not
+        # believe the kernel: over loopback KIST sees no end of room, and cells
+        # would wait in sockets, where nobody can choose between them.
+        net.relay("narrow", policy=EASY, extra="Schedulers Vanilla\n"
+                  "PerConnBWRate 400 KBytes\nPerConnBWBurst 400 KBytes\n")
         plain = ("__LeaveStreamsUnattached 1\n__DisablePredictedCircuits 1\n"
                  "ConfluxEnabled 0\n")
         self.client = net.client("client", plain)
@@ -110,6 +115,13 @@ class World:
     def grant(self, name, number, cells):
         self.net.nodes[name].tell(f"grant {number} {cells}")
 
+    def grant_all(self):
+        """Pay for every circuit that ever said hello."""
+        for relay in self.relays + [self.net.nodes["narrow"]]:
+            for circ in {e["circ"] for e in relay.find(
+                    lambda e: e["kind"] == CELL)}:
+                relay.tell(f"grant {circ} {PLENTY}")
+
 
 def cells_reach_every_hop_and_come_back_with_equal_counters(w):
     names = ["relay0", "relay1", "relay2"]
@@ -125,6 +137,13 @@ def cells_reach_every_hop_and_come_back_with_equal_counters(w):
     s = w.stream(circ)
     numbers = [w.hello(circ, h + 1, n) for h, n in enumerate(names)]
     assert all(n >> 63 for n in numbers) and not circ >> 63
+    # Each relay knows its neighbours, and the first that it serves a client.
+    for i, (name, number) in enumerate(zip(names, numbers)):
+        seen = w.net.nodes[name].find(
+            lambda e: e["kind"] == CIRCUIT and e["circ"] == number)[-1]
+        around = [names[i - 1] if i else ""] + names[i + 1:i + 2]
+        assert [h["nick"] for h in seen["hops"]] == around, seen
+        assert seen["client"] == (i == 0) and seen["channel"], seen
     for name, number in zip(names, numbers):
         w.grant(name, number, PLENTY)
     mark = w.client.mark()
@@ -218,8 +237,9 @@ def held_then_served(w, payee, upload=False):
     w.grant(names[payee], number, some)
     relay.wait(lambda e: e["kind"] == STATE and e["circ"] == number and
                e["state"] == OPEN, mark, what="OPEN")
-    assert s.read(1) > 0
+    assert s.wait(5), "nothing came after the grant"
     first = time.monotonic() - began
+    s.read(1)
     relay.tell(f"watch {number} 0 {some - 10}")
     relay.wait(lambda e: e["kind"] == WATCH and e["circ"] == number, mark)
     w.grant(names[payee], number, PLENTY)
@@ -231,7 +251,7 @@ def held_then_served(w, payee, upload=False):
     s.close()
     w.client.tell(f"close {circ}")
     return f"trickled {trickled} bytes in 2 s, held {used['held']} cells, " \
-           f"first bytes {first:.2f} s after the grant at most"
+           f"first bytes {1000 * first:.0f} ms after the grant"
 
 
 def upload_held(w, circ, s, relay, number, mark, hop):
@@ -346,16 +366,58 @@ def free_windows_come_from_one_pool(w):
     return f"used {used}"
 
 
+def the_trickle_of_one_address_is_capped(w):
+    """Ten unpaid circuits of a client trickle like four."""
+    relay = w.relays[3]
+    relay.tell("policy grace_ms=600000")
+    time.sleep(0.3)
+    streams = []
+    try:
+        for _ in range(10):
+            circ, _ = w.circuit(["relay3", "relay1", "relay2"])
+            s = w.stream(circ)
+            for hop, name in ((2, "relay1"), (3, "relay2")):
+                w.grant(name, w.hello(circ, hop, name), PLENTY)
+            w.hello(circ, 1, "relay3")
+            s.ask(MIB)
+            streams.append((circ, s))
+        for _, s in streams:
+            s.read(0.3)
+        # What lies in sockets by now, then what comes in 8 seconds.
+        for _, s in streams:
+            s.read(0.01)
+        began = time.monotonic()
+        time.sleep(8)
+        got = sum(s.read(0.02) for _, s in streams)
+        rate = got / (time.monotonic() - began)
+        assert TRICKLE_BYTES < rate < 4.5 * TRICKLE_BYTES, rate
+    finally:
+        relay.tell("policy grace_ms=3000")
+        for circ, s in streams:
+            s.close()
+            w.client.tell(f"close {circ}")
+    return f"{rate / 1024:.1f} KiB/s"
+
+
 def launched_circuits_carry_cells_between_any_two_nodes(w):
+    formats = []
     for node, name, flags, token in (
             (w.client, "relay1", 1, 77), (w.client, "relay2", 0, 78),
             (w.relays[0], "relay3", 1, 79)):
-        mark = node.mark()
-        node.tell(f"launch {token} {w.fpr[name].lower()} {flags}")
-        event = node.wait(lambda e: e["kind"] == CIRCUIT and
-                          e["token"] == token, mark, timeout=60,
-                          what="launched circuit")
+        end = time.monotonic() + 60
+        event = None
+        while not event or event["kind"] != CIRCUIT:
+            # A relay may not have everybody's descriptor yet.
+            assert time.monotonic() < end, event
+            if event:
+                time.sleep(1)
+            mark = node.mark()
+            node.tell(f"launch {token} {w.fpr[name].lower()} {flags}")
+            event = node.wait(lambda e: e["kind"] in (CIRCUIT, FAILED, CLOSED)
+                              and e["token"] == token, mark, timeout=60,
+                              what="launched circuit")
         n = len(event["hops"])
+        formats.append([h["format"] for h in event["hops"]])
         assert event["hops"][-1]["nick"] == name and event["purpose"] == 22, \
             event
         assert (n == 1) == bool(flags), event
@@ -372,9 +434,13 @@ def launched_circuits_carry_cells_between_any_two_nodes(w):
                         and e["hop"] == 0, at)
         assert end["token"] == token
         far.wait(lambda e: e["kind"] == CLOSED and e["circ"] == number)
-    mark = w.client.mark()
-    w.client.tell("launch 80 " + "ab" * 20 + " 1")
-    w.client.wait(lambda e: e["kind"] == FAILED and e["token"] == 80, mark)
+    # To nobody that is known, and to itself.
+    for node, rsa, token in ((w.client, "ab" * 20, 80),
+                             (w.relays[0], w.fpr["relay0"].lower(), 81)):
+        mark = node.mark()
+        node.tell(f"launch {token} {rsa} 1")
+        node.wait(lambda e: e["kind"] == FAILED and e["token"] == token, mark)
+    return f"cell formats {formats}"
 
 
 def bad_cells_are_dropped_and_traffic_goes_on(w):
@@ -397,8 +463,9 @@ def bad_cells_are_dropped_and_traffic_goes_on(w):
     # At the client: from a hop that was never asked (its own number for the
     # circuit it told us by no cell: take it from its events), then malformed.
     relay = w.relays[1]
-    number = relay.find(lambda e: e["kind"] == CIRCUIT and
-                        e["role"] == 2)[-1]["circ"]
+    number = relay.find(
+        lambda e: e["kind"] == CIRCUIT and e["role"] == 2 and
+        [h["nick"] for h in e["hops"]] == ["relay0", "relay2"])[-1]["circ"]
     at = w.client.stats()["invalid"]
     relay.tell(f"raw {number} 0 {STAMP}aa")
     relay.counters(number, 0)
@@ -430,7 +497,7 @@ def bad_cells_are_dropped_and_traffic_goes_on(w):
     for hop, name in enumerate(names, 1):
         time.sleep(1)
         w.hello(circ, hop, name)
-    s.fetch(MIB)
+    w.stream(circ).fetch(MIB)
     assert not w.control.closed(circ)
     s.close()
 
@@ -455,7 +522,8 @@ def unpaid_circuits_do_not_harm_others(w):
             rates.append(size / MIB / (time.monotonic() - began))
         return sorted(rates)[1]
 
-    before, alone = relay.stats(), speed()
+    alone = speed()
+    before = relay.stats()
     unpaid = []
     for _ in range(count):
         circ, _ = w.circuit(["relay0", "relay1", "relay2"])
@@ -473,7 +541,7 @@ def unpaid_circuits_do_not_harm_others(w):
     assert not any(w.control.closed(c) for c, _, _ in unpaid)
     assert 0 < during["held_now"] <= 20000, during
     grown = during["rss_kib"] - before["rss_kib"]
-    assert grown < during["held_peak"] + 40 * 1024, (before, during)
+    assert grown < during["held_peak"] * 0.6 + 20 * 1024, (before, during)
     assert beside > alone * 0.6, (alone, beside)
     for circ, number, u in unpaid:
         w.grant("relay1", number, PLENTY)
@@ -504,6 +572,7 @@ def a_circuit_that_holds_too_much_is_closed_alone(w):
         end = relay.wait(lambda e: e["kind"] == CLOSED and
                          e["circ"] == number, mark)
         assert end["reason"] == 5, end
+        time.sleep(0.2)
         assert relay.stats()["held_now"] == 0
         s2 = w.stream(other)
         s2.fetch(MIB)
@@ -541,11 +610,7 @@ def conflux_legs_count_for_themselves(w):
             for hop in (1, 2, 3):
                 client.tell(f"send {leg} {hop} {w.token()}")
         # Hellos make them payers: keep them paid.
-        for relay in w.relays:
-            for e in relay.find(lambda e: e["kind"] == CELL):
-                if e["circ"] not in relay.__dict__.setdefault("paid", set()):
-                    relay.paid.add(e["circ"])
-                    relay.tell(f"grant {e['circ']} {PLENTY}")
+        w.grant_all()
     assert s.intact(size)
     time.sleep(1)
     cells = client.find(lambda e: e["kind"] == CELL, mark)
@@ -557,6 +622,103 @@ def conflux_legs_count_for_themselves(w):
     s.close()
     client.stop()
     return f"{len(cells)} echoes, cells by leg {carried}"
+
+
+def who_says_no_hello_gets_what_is_left_over(w):
+    """A narrow relay, loaded by one who pays and one stock client."""
+    names = ["narrow", "relay1", "relay2"]
+    rates = {}
+    streams = {}
+    for who in ("stock", "payer"):
+        circ, _ = w.circuit(names)
+        streams[who] = s = w.stream(circ, timeout=120)
+        if who == "payer":
+            for hop, name in enumerate(names, 1):
+                w.grant(name, w.hello(circ, hop, name), PLENTY)
+        s.ask(64 * MIB)
+
+    def read(who):
+        streams[who].read(3)
+        rates[who] = streams[who].read(6) / 6 / 1024
+
+    threads = [threading.Thread(target=read, args=(who,)) for who in streams]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert rates["payer"] > 2 * rates["stock"], rates
+    # Nobody else wants it: all of it is left over.
+    streams["payer"].close()
+    streams["stock"].read(1)
+    alone = streams["stock"].read(4) / 4 / 1024
+    streams["stock"].close()
+    assert alone > 150, alone
+    return f"payer {rates['payer']:.0f} KiB/s, stock client " \
+           f"{rates['stock']:.0f} KiB/s, later alone {alone:.0f} KiB/s"
+
+
+def an_onion_service_counts_like_its_hops(w):
+    """Both sides of a rendezvous agree with their own hops, and a rendezvous
+    point holds a circuit that is joined to another."""
+    service = w.net.client(
+        "service", "HiddenServiceDir {dir}/hs\nHiddenServicePort 80 "
+        f"127.0.0.1:{w.origin.port}\nHiddenServiceNumIntroductionPoints 3\n")
+    user = w.net.client("user")
+    path = os.path.join(service.dir, "hs", "hostname")
+    end = time.monotonic() + 120
+    while not os.path.exists(path):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    with open(path) as f:
+        onion = f.read().strip()
+    while True:
+        try:
+            s = Stream(user, None, None, w.origin, timeout=30, onion=onion)
+            break
+        except (AssertionError, OSError):
+            assert time.monotonic() < end, "onion service not reached"
+            time.sleep(1)
+    size = 2 * MIB
+    s.ask(size)
+    asked = {}
+    for node in (user, service):
+        begin = node.wait(lambda e: e["kind"] == BEGIN)
+        event = node.find(lambda e: e["kind"] == CIRCUIT and
+                          e["circ"] == begin["circ"])[-1]
+        asked[node.name] = begin["circ"]
+        for hop, h in enumerate(event["hops"], 1):
+            if h["speaks"]:
+                node.tell(f"send {begin['circ']} {hop} {w.token()}")
+    time.sleep(0.5)
+    w.grant_all()
+    s.read()
+    assert s.intact(size)
+    n = 0
+    for node in (user, service):
+        event = node.find(lambda e: e["kind"] == CIRCUIT and
+                          e["circ"] == asked[node.name])[-1]
+        for hop, h in enumerate(event["hops"], 1):
+            if h["speaks"]:
+                w.hello(asked[node.name], hop, h["nick"], node)
+                count = node.counters(asked[node.name], hop)
+                assert count["in"] + count["out"] > size // 498, count
+                n += 1
+    assert n, "no hop of either side speaks"
+    s.close()
+    user.stop()
+    service.stop()
+    return f"{n} hops"
+
+
+def a_relay_ends_well_while_it_holds_cells(w):
+    circ, _ = w.circuit(["relay0", "relay1", "relay2"])
+    s = w.stream(circ)
+    for hop, name in ((1, "relay0"), (3, "relay2")):
+        w.grant(name, w.hello(circ, hop, name), PLENTY)
+    w.hello(circ, 2, "relay1")
+    s.ask(2 * MIB)
+    s.read(1)
+    assert w.relays[1].stats()["held_now"] > 0
 
 
 TESTS = [
@@ -572,9 +734,13 @@ TESTS = [
     stock_clients_are_served_under_best_effort,
     stock_clients_are_held_under_paid_only,
     free_windows_come_from_one_pool,
+    the_trickle_of_one_address_is_capped,
     a_circuit_that_holds_too_much_is_closed_alone,
     unpaid_circuits_do_not_harm_others,
+    who_says_no_hello_gets_what_is_left_over,
     conflux_legs_count_for_themselves,
+    an_onion_service_counts_like_its_hops,
+    a_relay_ends_well_while_it_holds_cells,
 ]
 
 
@@ -633,7 +799,7 @@ def main():
         failed.append("complaint")
     for name in bad:
         print(f"FAILED {name} did not end well")
-        failed.append(name)
+        failed.append("end")
     if args.keep or failed:
         print(f"logs are kept in {net.dir}")
     else:

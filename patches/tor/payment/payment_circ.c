@@ -210,6 +210,8 @@ payment_circuit_free(circuit_t *circ)
   }
   if (pc->role == MW_ROLE_RELAY)
     payment_service_clear(pc);
+  if (pc->token)
+    payment_launched_is_gone();
   HT_REMOVE(payment_circ_map, &circ_map, pc);
   circ->payment = NULL;
   tor_free(pc);

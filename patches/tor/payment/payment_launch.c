@@ -18,6 +18,19 @@
 #include "core/or/extendinfo.h"
 #include "core/or/origin_circuit_st.h"
 #include "feature/nodelist/nodelist.h"
+#include "feature/relay/router.h"
+
+/** Most circuits of this kind at a time: each costs others memory, too. */
+#define MAX_LAUNCHED 512
+/** Circuits of this kind that live. */
+static unsigned n_launched = 0;
+
+/** A circuit with a token is freed. */
+void
+payment_launched_is_gone(void)
+{
+  --n_launched;
+}
 
 /** Begin to build a circuit that ends at the relay with identity <b>rsa</b>;
  * see mw_launch(). */
@@ -32,6 +45,12 @@ payment_do_launch(uint64_t token, const uint8_t *rsa, uint32_t flags)
   origin_circuit_t *circ;
   payment_circ_t *pc;
 
+  if (n_launched >= MAX_LAUNCHED) {
+    payment_emit_launch_failed(token, END_CIRC_REASON_RESOURCELIMIT);
+    return;
+  }
+  if (router_digest_is_me((const char *)rsa))
+    node = NULL;
   ei = node ? extend_info_from_node(node, one_hop, false) : NULL;
   if (!ei) {
     payment_emit_launch_failed(token, END_CIRC_REASON_NOPATH);
@@ -50,5 +69,6 @@ payment_do_launch(uint64_t token, const uint8_t *rsa, uint32_t flags)
     return;
   }
   pc->token = token;
+  ++n_launched;
   circuit_change_purpose(TO_CIRCUIT(circ), CIRCUIT_PURPOSE_CONTROLLER);
 }

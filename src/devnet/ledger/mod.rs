@@ -17,6 +17,7 @@ mod sponsor;
 pub mod state;
 #[cfg(feature = "node")]
 pub mod store;
+#[cfg(feature = "node")]
 mod time;
 pub mod valid;
 pub mod view;

@@ -167,6 +167,30 @@ pub struct Create {
     pub request: Id,
     /// What the payee is going to receive, forwarded amounts included.
     pub amount: Stroops,
+    /// Who is going to pay the payee.
+    pub payer: PayerRef,
+}
+
+/// How a `Create` names the payer: one kind byte and 20 bytes on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PayerRef {
+    /// 0: the relay before the payee on this circuit.
+    Previous,
+    /// 1: the client itself, by the tag of its link with the payee (its guard).
+    Link([u8; 8]),
+    /// 2: to a service: the relay with this RSA identity digest, the exit of the circuit.
+    Relay([u8; 20]),
+}
+
+impl PayerRef {
+    /// The kind byte.
+    pub(super) fn kind(self) -> u8 {
+        match self {
+            PayerRef::Previous => 0,
+            PayerRef::Link(_) => 1,
+            PayerRef::Relay(_) => 2,
+        }
+    }
 }
 
 /// 5. Payee k's answer: for its payer's eyes, carried by the client.

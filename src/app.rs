@@ -1,0 +1,240 @@
+//! Composition root: the only place that names concrete adapters and connects them.
+mod backend;
+mod calls;
+mod site;
+mod world;
+
+use crate::config::{GatewayConfig, LedgerRoute, Policy as ConfigPolicy, Role, StockClients};
+use crate::error::{Error, Result};
+use crate::gateway::chain::pay::{Pay, Terms as PayTerms};
+use crate::gateway::chain::serve::Serve;
+use crate::gateway::core::message::ServiceKind;
+use crate::gateway::core::offer::Terms as OfferTerms;
+use crate::gateway::core::policy::{Budget, Limits as BudgetLimits};
+use crate::gateway::link::{Identity, Limits, Links};
+use crate::gateway::node::{Gateway, Status};
+use crate::gateway::port::Event;
+use crate::gateway::reactor::{Reactor, now_ms};
+use crate::gateway::transport::tor_cell::Cells;
+use crate::stellar::horizon::{Endpoint, HorizonLedger, LoopbackAddr, Timing};
+use crate::store::{Snapshot, Sqlite, Store};
+use crate::tor::control::Signal;
+use crate::tor::daemon::{TorHandle, run_tor};
+use crate::tor::event::{StreamStatus, TorEvent};
+use crate::tor::policy::{Policy, StockClients as TorStock};
+use crate::units::Stroops;
+use crate::wallet::Wallet;
+use backend::Backend;
+use calls::{Calls, Exchanges, Streams};
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use world::RealWorld;
+
+/// Events that wait for the gateway.
+const EVENTS: usize = 8_192;
+/// Answers of the chain that are kept for repeats over a restart.
+const HOPS_KEPT: u32 = 4_096;
+
+/// Runs tor with payments until tor ends; its exit status.
+pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
+    let wallet = Wallet::load(&config.wallet.seed_file)?;
+    let mut store = Sqlite::open(&config.state_dir)?;
+    let snapshot = store.load(HOPS_KEPT)?;
+    let gateway = gateway(&config, &wallet, snapshot)?;
+    let reader = store.reader()?;
+    let (listener, token) = crate::api::bind(&config.api_socket)?;
+
+    let (tor, tor_events) = run_tor(tor_args, Some(policy(&config))).await?;
+    let (events, inbox) = sync_channel(EVENTS);
+    let (cells, calls, exchanges) = (Arc::new(Mutex::new(Cells::default())), Arc::new(Calls::default()), Arc::new(Exchanges::default()));
+    let (status, streams) = (Arc::new(Mutex::new(Status::default())), Arc::new(Streams::default()));
+
+    let pump = pump(tor_events, events.clone(), cells.clone(), streams.clone())?;
+    let socks = if needs_socks(&config) { Some(socks_port(&tor).await?) } else { None };
+    let ledger = Arc::new(ledger(&config, socks, &wallet)?);
+    let world = RealWorld {
+        tor: tor.clone(),
+        cells,
+        runtime: tokio::runtime::Handle::current(),
+        ledger,
+        events: events.clone(),
+        calls: calls.clone(),
+        exchanges: exchanges.clone(),
+        slots: world::slots(),
+    };
+    let reactor = spawn_reactor(gateway, store, world, status.clone(), inbox, tor.clone())?;
+
+    let backend = Backend { tor: tor.clone(), events: events.clone(), calls: calls.clone(), exchanges, streams, status, reader, socks };
+    let api = tokio::spawn(crate::api::serve(listener, token, Arc::new(backend)));
+    let site = match &config.site {
+        Some(site) => {
+            let price = config.offer.as_ref().map_or(crate::units::Price(0), |o| o.price);
+            Some(site::serve(site, price, config.ledger.network().short(), events.clone(), calls).await?)
+        }
+        None => None,
+    };
+    let signals = tokio::spawn(crate::tor::signals::forward(tor.clone()));
+
+    let code = tor.wait().await;
+    signals.abort();
+    api.abort();
+    if let Some(site) = site {
+        site.abort();
+    }
+    drop(events);
+    // The pump ends with tor's last event; the reactor when nobody can send it anything any more, or at the latest
+    // after what is under way had its time.
+    let _ = tokio::task::spawn_blocking(move || pump.join()).await;
+    let end = tokio::task::spawn_blocking(move || reactor.join());
+    match tokio::time::timeout(Duration::from_secs(5), end).await {
+        Ok(Ok(Ok(Err(e)))) => Err(e),
+        _ => Ok(code),
+    }
+}
+
+fn needs_socks(config: &GatewayConfig) -> bool {
+    config.role == Role::Client || matches!(config.ledger.route(), Ok(LedgerRoute::Tor(_)))
+}
+
+fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Result<Gateway> {
+    let asset = config.ledger.asset()?;
+    let me = Identity::new(wallet.clone(), config.ledger.network(), asset);
+    let spent = snapshot.spent(now_ms());
+    let links = Links::load(me, limits(config), snapshot.links, snapshot.escrows)?;
+    let serve = config.offer.as_ref().map(|offer| {
+        let terms = OfferTerms {
+            network: config.ledger.network().short(),
+            payee: wallet.account(),
+            asset: links.asset(),
+            kind: if config.role == Role::Site { ServiceKind::Http } else { ServiceKind::Tor },
+            price: offer.price,
+            fee: offer.fee,
+            credit_bytes: offer.credit_bytes,
+            ahead_bytes: offer.ahead_bytes,
+            ttl_s: offer.quote_secs,
+        };
+        Serve::new(terms, rand::random(), snapshot.hops)
+    });
+    let pay = config.pay.as_ref().map(|pay| {
+        let terms = PayTerms { asset: links.asset(), network: config.ledger.network().short(), max_ahead_bytes: u64::from(pay.ahead_bytes) };
+        let limits = BudgetLimits {
+            day: pay.day,
+            site: pay.site,
+            kinds: [pay.day; 3],
+            price_ceilings: [pay.max_price; 3],
+            fee_ceiling: pay.max_fee,
+        };
+        Pay::new(terms, rand::random(), Budget::new(limits, spent))
+    });
+    Ok(Gateway::new(links, serve, pay))
+}
+
+fn limits(config: &GatewayConfig) -> Limits {
+    let links = &config.links;
+    let test = config.ledger.loopback_for_tests.is_some();
+    Limits {
+        deposit: links.deposit,
+        min_deposit: Stroops::new(1).unwrap_or(Stroops::ZERO),
+        liquidity_total: links.liquidity,
+        period_secs: links.period_secs,
+        flush_interval_secs: u64::from(links.flush_secs),
+        flush_jitter_secs: u64::from(links.flush_secs),
+        fee_ceiling: u64::from(links.max_ledger_fee),
+        denomination: links.denomination,
+        retry_max_ms: if test { 2_000 } else { Limits::default().retry_max_ms },
+        ..Limits::default()
+    }
+}
+
+fn policy(config: &GatewayConfig) -> Policy {
+    let ConfigPolicy { stock_clients, free_cells, free_cells_address, free_cells_channel, free_refill_ms, base_cells, trickle_bytes, grace_ms, max_held_cells, max_held_total } = config.policy;
+    Policy {
+        relay: config.role == Role::Relay,
+        stock_clients: match stock_clients {
+            StockClients::BestEffort => TorStock::BestEffort,
+            StockClients::PaidOnly => TorStock::PaidOnly,
+        },
+        free_cells,
+        free_cells_address,
+        free_cells_channel,
+        free_refill_ms,
+        base_cells,
+        trickle_bytes,
+        grace_ms,
+        max_held_cells,
+        max_held_total,
+    }
+}
+
+fn ledger(config: &GatewayConfig, socks: Option<SocketAddr>, wallet: &Wallet) -> Result<HorizonLedger> {
+    let (endpoint, timing) = match config.ledger.route()? {
+        LedgerRoute::Loopback(address) => (Endpoint::loopback(LoopbackAddr::try_from(address)?)?, Timing::devnet()),
+        LedgerRoute::Tor(base) => {
+            let socks = socks.ok_or_else(|| Error::never("MW-APP-1", "the ledger is reached through tor, and this tor has no SocksPort; add one to its torrc"))?;
+            let timing = if base.contains("//127.0.0.1:") { Timing::devnet() } else { Timing::default() };
+            (Endpoint::tor(LoopbackAddr::try_from(socks)?, &base)?, timing)
+        }
+    };
+    Ok(HorizonLedger::new(endpoint, timing).isolated(&wallet.account()))
+}
+
+/// The first loopback SOCKS listener of our own tor.
+async fn socks_port(tor: &TorHandle) -> Result<SocketAddr> {
+    for _ in 0..100 {
+        if let Ok(listeners) = tor.getinfo("net/listeners/socks").await {
+            let found = listeners.split_whitespace().filter_map(|word| word.trim_matches('"').parse::<SocketAddr>().ok());
+            if let Some(socks) = found.into_iter().find(|a| a.ip().is_loopback()) {
+                return Ok(socks);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err(Error::never("MW-APP-1", "this tor has no SocksPort on the loopback; a client and a ledger behind tor need one"))
+}
+
+/// tor's events, on a thread that may wait: a gateway that is behind slows itself down, never tor.
+fn pump(mut tor: mpsc::Receiver<TorEvent>, events: SyncSender<Event>, cells: Arc<Mutex<Cells>>, streams: Arc<Streams>) -> Result<std::thread::JoinHandle<()>> {
+    let work = move || {
+        while let Some(event) = tor.blocking_recv() {
+            if let TorEvent::Stream(stream) = &event
+                && matches!(stream.status, StreamStatus::Sent | StreamStatus::Succeeded)
+                && let (Some(user), Some(circ)) = (&stream.socks_username, stream.circ)
+            {
+                streams.saw(user.0.clone(), circ);
+            }
+            let last = matches!(event, TorEvent::Exited { .. });
+            let event = cells.lock().ok().and_then(|mut cells| cells.event(now_ms(), event));
+            if event.is_some_and(|event| events.send(event).is_err()) || last {
+                return;
+            }
+        }
+    };
+    thread("tor events", work)
+}
+
+fn spawn_reactor(
+    gateway: Gateway,
+    store: Sqlite,
+    world: RealWorld,
+    status: Arc<Mutex<Status>>,
+    inbox: Receiver<Event>,
+    tor: TorHandle,
+) -> Result<std::thread::JoinHandle<Result<()>>> {
+    thread("gateway", move || {
+        let reactor = Reactor::new(gateway, store, world, rand::rng(), status);
+        let end = reactor.run(&inbox);
+        if let Err(e) = &end {
+            // Without a durable row nothing may leave: better no node than one that forgets what it signed.
+            tracing::error!(code = e.code, "the gateway stops: {e}");
+            let _ = tor.signal(Signal::Shutdown);
+        }
+        end
+    })
+}
+
+fn thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<std::thread::JoinHandle<T>> {
+    std::thread::Builder::new().name(name.into()).spawn(work).map_err(|e| Error::later("MW-APP-2", format!("no thread for {name}: {e}")))
+}

@@ -1,0 +1,264 @@
+//! Claims: the payer signs them, the payee says where it stands and accepts them.
+use super::limits::{LATE_EPOCHS, MAX_SPANS};
+use super::links::Links;
+use super::rows::{EscrowRow, Held, Recent, Role, Span};
+use super::{LinkRefInfo, PayeeRef, PayerRef, Readiness};
+use crate::gateway::core::message::{Carried, Claim, ClaimBody, Id, RefusalCode, TemplateBody};
+use crate::gateway::core::seal;
+use crate::gateway::port::Out;
+use crate::stellar::template;
+use crate::units::Stroops;
+use rand::Rng;
+
+impl Links {
+    /// Payer: adds `amount` to what the payee may claim and signs it. The payment is named `hop_id` here (for the
+    /// journal) and by the template at the payee; a repeat of the latter with the same amount gets the same claim.
+    ///
+    /// Only our own state decides what is signed (payments.md 7: never a transaction told by the payee).
+    #[expect(clippy::too_many_arguments, reason = "agreed with the chain, which calls it in one place")]
+    pub fn sign(
+        &mut self,
+        now_ms: u64,
+        rng: &mut impl Rng,
+        hop_id: Id,
+        payee: PayeeRef,
+        amount: Stroops,
+        template: &Carried,
+        out: &mut Out,
+    ) -> Result<Carried, RefusalCode> {
+        let link = match payee {
+            PayeeRef::Tag(tag) => self.link_by_tag(&tag, Role::Payer),
+            // The tag tells which, should there be more links with that relay than one.
+            PayeeRef::Relay(relay) => self
+                .link_by_tag(&template.link_tag, Role::Payer)
+                .filter(|l| l.row.partner == super::Partner::Relay(relay))
+                .or_else(|| self.link_with(&relay, Role::Payer)),
+        };
+        let link = link.ok_or(RefusalCode::NO_LINK)?;
+        let (id, key, tag) = (link.row.id, link.row.key, link.row.tag);
+        let body = seal::open_template(&key, tag, template).map_err(|_| RefusalCode::BAD_SEAL)?;
+        let mut nonce = [0; seal::NONCE_LEN];
+        rng.fill_bytes(&mut nonce);
+        let known = self.lanes_of(&id).find_map(|lane| lane.recent(&body.hop_id).map(|r| (lane.clone(), *r)));
+        let (lane, payment) = match known {
+            Some((lane, payment)) if payment.amount == amount => (lane, payment),
+            Some(_) => return Err(RefusalCode::DUPLICATE_CONFLICT),
+            None => self.sign_new(now_ms, &id, hop_id, &body, amount, out)?,
+        };
+        let signature = self.signature(&lane, payment.epoch, payment.cumulative).ok_or(RefusalCode::INTERNAL)?;
+        let claim = Claim { escrow: lane.escrow, epoch: payment.epoch, cumulative: payment.cumulative, signature };
+        let body = ClaimBody { hop_id: body.hop_id, amount, claim };
+        seal::seal_claim(&key, tag, nonce, &body).map_err(|_| RefusalCode::INTERNAL)
+    }
+
+    fn sign_new(
+        &mut self,
+        now_ms: u64,
+        link: &Id,
+        hop_id: Id,
+        body: &TemplateBody,
+        amount: Stroops,
+        out: &mut Out,
+    ) -> Result<(EscrowRow, Recent), RefusalCode> {
+        if amount.is_zero() || body.amount > amount {
+            return Err(RefusalCode::AMOUNT_BELOW);
+        }
+        if body.amount < amount {
+            return Err(RefusalCode::AMOUNT_ABOVE);
+        }
+        self.plan_if_needed(now_ms, link, out);
+        let Some(mut lane) = self.open_lane(link).cloned() else {
+            return Err(match self.links.get(link).map(|_| self.can_pay_link(link)) {
+                Some(Readiness::NoFunds) => RefusalCode::NO_FUNDS,
+                Some(Readiness::NoCapacity) => RefusalCode::NO_CAPACITY,
+                _ => RefusalCode::ESCROW_PENDING,
+            });
+        };
+        // One epoch ahead with nothing in it is a payee that has begun a flush which we are about to hear of.
+        let known = if body.epoch == lane.epoch { lane.held.cumulative } else { Stroops::ZERO };
+        let newer = body.escrow == lane.escrow
+            && (body.epoch > lane.epoch.saturating_add(1) || body.epoch >= lane.epoch && body.cumulative > known);
+        if newer {
+            // The payee holds more than we know of: our store is older than it was. It shows it on re-establishing.
+            self.reestablish(link, out);
+            return Err(RefusalCode::EPOCH);
+        }
+        if now_ms >= lane.clock_ms(7) {
+            // Past half of O (less a margin) a new claim would not count.
+            return Err(RefusalCode::FLUSH_PENDING);
+        }
+        let total = lane.total.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
+        if total > self.capacity(&lane) {
+            self.plan_lane(now_ms, link, out);
+            let possible = amount <= self.limits.deposit;
+            return Err(if possible { RefusalCode::ESCROW_PENDING } else { RefusalCode::NO_CAPACITY });
+        }
+        let cumulative = lane.held.cumulative.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
+        let signature = self.signature(&lane, lane.epoch, cumulative).ok_or(RefusalCode::INTERNAL)?;
+        let payment = Recent { hop: body.hop_id, amount, epoch: lane.epoch, cumulative };
+        lane.total = total;
+        lane.held = Held { cumulative, signature: Some(signature) };
+        lane.remember(payment);
+        self.note_hop(now_ms, "claim_signed", &lane, Some(hop_id), amount, 0, out);
+        self.save(lane.clone(), out);
+        Ok((lane, payment))
+    }
+
+    fn can_pay_link(&self, link: &Id) -> Readiness {
+        let tag = self.links.get(link).map(|l| l.row.tag).unwrap_or_default();
+        self.can_pay_to(&PayeeRef::Tag(tag))
+    }
+
+    /// Our signature over a claim of ours.
+    pub(super) fn signature(&self, lane: &EscrowRow, epoch: u32, cumulative: Stroops) -> Option<[u8; 64]> {
+        let signer = &self.links.get(&lane.link)?.signer;
+        template::sign_claim(&self.terms(lane)?, epoch, cumulative, signer).ok()
+    }
+
+    /// Payee: what the payer has to know for its next claim, sealed for it.
+    pub fn template(
+        &self,
+        rng: &mut impl Rng,
+        payer: PayerRef,
+        hop_id: Id,
+        amount: Stroops,
+    ) -> Result<Carried, RefusalCode> {
+        let link = match payer {
+            PayerRef::Relay(relay) => self.link_with(&relay, Role::Payee),
+            PayerRef::Tag(tag) => self.link_by_tag(&tag, Role::Payee),
+        };
+        let link = link.ok_or(RefusalCode::NO_LINK)?;
+        let lane = self.open_lane(&link.row.id).ok_or(RefusalCode::ESCROW_PENDING)?;
+        let body =
+            TemplateBody { hop_id, escrow: lane.escrow, epoch: lane.epoch, cumulative: lane.held.cumulative, amount };
+        let mut nonce = [0; seal::NONCE_LEN];
+        rng.fill_bytes(&mut nonce);
+        seal::seal_template(&link.row.key, link.row.tag, nonce, &body).map_err(|_| RefusalCode::INTERNAL)
+    }
+
+    /// Payee: takes a claim for the payment `hop_id` of `amount`. Durable, and idempotent by `hop_id`.
+    ///
+    /// Credit is given only while what is held and landed covers all credit, and never twice for one part of an epoch.
+    pub fn accept(
+        &mut self,
+        now_ms: u64,
+        hop_id: Id,
+        amount: Stroops,
+        claim: &Carried,
+        out: &mut Out,
+    ) -> Result<LinkRefInfo, RefusalCode> {
+        let link = self.link_by_tag(&claim.link_tag, Role::Payee).ok_or(RefusalCode::NO_LINK)?;
+        let id = link.row.id;
+        let body = seal::open_claim(&link.row.key, link.row.tag, claim).map_err(|_| RefusalCode::BAD_SEAL)?;
+        if body.hop_id != hop_id {
+            return Err(RefusalCode::HOP_UNKNOWN);
+        }
+        if body.amount != amount || amount.is_zero() {
+            return Err(RefusalCode::AMOUNT_BELOW);
+        }
+        if let Some((lane, known)) = self.lanes_of(&id).find_map(|l| l.recent(&hop_id).map(|r| (l, *r))) {
+            let same = known.amount == amount;
+            return if same { Ok(self.info(now_ms, lane)) } else { Err(RefusalCode::DUPLICATE_CONFLICT) };
+        }
+        let mut lane = self.lane_on(&id, &body.claim.escrow).ok_or(RefusalCode::LINK_UNKNOWN)?;
+        self.check_claim(now_ms, &lane, &body.claim)?;
+        credit_span(&mut lane, &body.claim, amount)?;
+        let taken = take(&mut lane, &body.claim, self.limits.late_limit);
+        let credited = lane.total.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
+        if credited > lane.claimed(now_ms) {
+            // A carry that is still to be signed may cover it later; else the payer signed too little.
+            let later = !taken || lane.frozen.is_some() || lane.carry.is_some();
+            return Err(if later { RefusalCode::FLUSH_PENDING } else { RefusalCode::NOT_PAID });
+        }
+        lane.total = credited;
+        let Claim { epoch, cumulative, .. } = body.claim;
+        lane.remember(Recent { hop: hop_id, amount, epoch, cumulative });
+        self.note_hop(now_ms, "claim_accepted", &lane, Some(hop_id), amount, 0, out);
+        let info = self.info(now_ms, &lane);
+        self.save(lane, out);
+        Ok(info)
+    }
+
+    fn info(&self, now_ms: u64, lane: &EscrowRow) -> LinkRefInfo {
+        LinkRefInfo {
+            link: lane.link,
+            partner: self.links.get(&lane.link).map_or(super::Partner::Anonymous, |l| l.row.partner),
+            escrow: lane.escrow,
+            credited: lane.total,
+            claimed: lane.claimed(now_ms),
+            landed: lane.landed,
+        }
+    }
+
+    /// Payee: may this claim count at all? Cheap checks first, the signature last.
+    pub(super) fn check_claim(&self, now_ms: u64, lane: &EscrowRow, claim: &Claim) -> Result<(), RefusalCode> {
+        if !lane.state.is_usable() {
+            return Err(RefusalCode::ESCROW_PENDING);
+        }
+        if now_ms >= lane.clock_ms(8) {
+            return Err(RefusalCode::FLUSH_PENDING); // past half of O it counts only when landed
+        }
+        if claim.epoch > lane.epoch || claim.epoch.saturating_add(LATE_EPOCHS) < lane.epoch {
+            return Err(RefusalCode::EPOCH);
+        }
+        let before = if claim.epoch == lane.epoch {
+            let frozen = lane.frozen.as_ref().map_or(Stroops::ZERO, |f| f.held.cumulative);
+            lane.landed.add(frozen).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?
+        } else {
+            Stroops::ZERO
+        };
+        if before.add(claim.cumulative).map_or(true, |sum| sum > self.capacity(lane)) {
+            return Err(RefusalCode::DEPOSIT_EXCEEDED);
+        }
+        if self.is_signed(lane, claim) { Ok(()) } else { Err(RefusalCode::CLAIM_INVALID) }
+    }
+}
+
+/// Payee: keeps a valid claim if it is the largest of its epoch; false when it adds nothing that can still land.
+pub(super) fn take(lane: &mut EscrowRow, claim: &Claim, late_limit: Stroops) -> bool {
+    let new = Held { cumulative: claim.cumulative, signature: Some(claim.signature) };
+    if claim.epoch == lane.epoch {
+        if new.cumulative > lane.held.cumulative {
+            lane.held = new;
+        }
+        return true;
+    }
+    let Some(frozen) = lane.frozen.as_mut().filter(|f| f.epoch == claim.epoch) else { return false };
+    // Once the flush is under way what exceeds it comes back only as a carry: a promise, taken in small amounts.
+    let bound = frozen.flush.as_ref().map(|flush| flush.claim.cumulative.add(late_limit).unwrap_or(Stroops::MAX));
+    if bound.is_some_and(|bound| new.cumulative > bound) {
+        return false;
+    }
+    if new.cumulative > frozen.held.cumulative {
+        frozen.held = new;
+    }
+    true
+}
+
+/// Marks the part of the epoch that this claim adds as credited. Refuses what overlaps: the payer's amounts only
+/// rise, so two honest payments never share a part.
+fn credit_span(lane: &mut EscrowRow, claim: &Claim, amount: Stroops) -> Result<(), RefusalCode> {
+    let to = claim.cumulative.get();
+    let from = to.checked_sub(amount.get()).ok_or(RefusalCode::AMOUNT_BELOW)?;
+    let epoch = claim.epoch;
+    if lane.spans.iter().any(|s| s.epoch == epoch && s.from < to && from < s.to) {
+        return Err(RefusalCode::DUPLICATE_CONFLICT);
+    }
+    let oldest = lane.epoch.saturating_sub(LATE_EPOCHS);
+    lane.spans.retain(|s| s.epoch >= oldest);
+    lane.spans.push(Span { epoch, from, to });
+    lane.spans.sort_by_key(|s| (s.epoch, s.from));
+    lane.spans.dedup_by(|next, last| {
+        let touches = last.epoch == next.epoch && last.to == next.from;
+        if touches {
+            last.to = next.to;
+        }
+        touches
+    });
+    while lane.spans.len() > MAX_SPANS {
+        let Some(pair) = lane.spans.windows(2).position(|w| w[0].epoch == w[1].epoch) else { break };
+        lane.spans[pair].to = lane.spans[pair + 1].to;
+        lane.spans.remove(pair + 1);
+    }
+    Ok(())
+}

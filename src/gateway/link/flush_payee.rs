@@ -1,0 +1,223 @@
+//! The payee brings claims to the ledger: when, how much, alone if it must; and what a landing leaves to be carried.
+use super::limits::after_ms;
+use super::links::Links;
+use super::rows::{Carry, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held};
+use crate::gateway::core::message::{AccountKey, Claim, FlushBegin, FlushDone, Id, Message, RefusalCode};
+use crate::gateway::port::{AccountView, Out};
+use crate::stellar::template::MAX_EPOCH;
+use crate::units::Stroops;
+use rand::Rng;
+
+impl Links {
+    /// Flushes all that is held now, as far as partners are there: the operator's wish.
+    pub fn flush_all(&mut self, now_ms: u64, _rng: &mut impl Rng, out: &mut Out) {
+        let lanes: Vec<AccountKey> = self.lanes.keys().copied().collect();
+        for escrow in lanes {
+            self.begin_flush(now_ms, &escrow, false, out);
+        }
+    }
+
+    /// Is it time to flush this lane? By its schedule, because little is left, or because its clock runs.
+    pub(super) fn flush_if_due(&mut self, now_ms: u64, rng: &mut impl Rng, escrow: &AccountKey, out: &mut Out) {
+        let (interval, jitter) = (self.limits.flush_interval_secs, self.limits.flush_jitter_secs);
+        let Some(entry) = self.lanes.get_mut(escrow) else { return };
+        if entry.flush_ms == 0 {
+            let jitter = rng.next_u64() % jitter.saturating_mul(1000).saturating_add(1);
+            let wait = interval.saturating_mul(1 << entry.failures.min(6));
+            entry.flush_ms = after_ms(now_ms, wait).saturating_add(jitter);
+        }
+        let (scheduled, row) = (now_ms >= entry.flush_ms, entry.row.clone());
+        let late = now_ms >= row.clock_ms(6);
+        let capacity = self.capacity(&row).get();
+        let quarter = capacity / 4;
+        let used = row.landed.get().saturating_add(row.held.cumulative.get());
+        let low = capacity.saturating_sub(used) < quarter && row.held.cumulative.get() >= quarter;
+        if scheduled || late || low {
+            self.begin_flush(now_ms, escrow, late, out);
+        }
+    }
+
+    /// Ends the open epoch and asks the payer to sign what is going to land. `late`: the clock runs, so an amount
+    /// below the denomination goes as it is, and it begins even when the payer is away.
+    fn begin_flush(&mut self, now_ms: u64, escrow: &AccountKey, late: bool, out: &mut Out) {
+        let Some(entry) = self.lanes.get_mut(escrow) else { return };
+        let mut lane = entry.row.clone();
+        if !lane.state.is_usable() || lane.role == super::Role::Payer || lane.frozen.is_some() {
+            return;
+        }
+        if now_ms >= entry.flush_ms {
+            entry.flush_ms = 0; // the next interval begins now, whatever comes of this
+        }
+        let there = self.links.get(&lane.link).is_some_and(|l| l.circ.is_some());
+        let carried = lane.carry.is_some_and(|c| now_ms < c.until_ms);
+        if !late && (!there || carried) || lane.epoch >= MAX_EPOCH {
+            return;
+        }
+        let held = lane.held;
+        let rounded = self.limits.rounded(held.cumulative);
+        let exact = lane.state == EscrowState::Retired || late && rounded.is_zero();
+        let amount = if exact { held.cumulative } else { rounded };
+        if amount.is_zero() {
+            return;
+        }
+        lane.frozen = Some(Frozen { epoch: lane.epoch, held, amount, flush: None, since_ms: now_ms });
+        lane.epoch += 1;
+        lane.held = Held::default();
+        self.save(lane, out);
+        if let Some(entry) = self.lanes.get_mut(escrow) {
+            (entry.due_ms, entry.tries) = (0, 0);
+        }
+        self.poke(now_ms, *escrow, out);
+    }
+
+    /// The next thing to do about a flush or what it left; true when there was one.
+    pub(super) fn poke_payee(&mut self, now_ms: u64, lane: &EscrowRow, out: &mut Out) -> bool {
+        if let Some(frozen) = lane.frozen.as_ref().filter(|f| f.flush.is_none()) {
+            if now_ms >= lane.clock_ms(8) {
+                // The payer is away or silent: its newest plain claim is as good.
+                self.sign_flush(now_ms, lane.clone(), frozen.held, out);
+            } else {
+                let FlushBegin { escrow, epoch, amount } =
+                    FlushBegin { escrow: lane.escrow, epoch: frozen.epoch, amount: frozen.amount };
+                self.say(&lane.link, Message::FlushBegin(FlushBegin { escrow, epoch, amount }), out);
+            }
+            return true;
+        }
+        if lane.carry.is_some() {
+            self.say_flush_done(lane, out);
+            return true;
+        }
+        false
+    }
+
+    fn say_flush_done(&self, lane: &EscrowRow, out: &mut Out) {
+        if let Some(Flushed { epoch, hash }) = lane.flushed {
+            self.say(&lane.link, Message::FlushDone(FlushDone { escrow: lane.escrow, epoch, hash }), out);
+        }
+    }
+
+    pub(super) fn on_flush_ack(
+        &mut self,
+        now_ms: u64,
+        link: &Id,
+        claim: &Claim,
+        out: &mut Out,
+    ) -> Result<(), RefusalCode> {
+        let lane = self.lane_on(link, &claim.escrow).ok_or(RefusalCode::LINK_UNKNOWN)?;
+        let Some(frozen) = lane.frozen.as_ref().filter(|f| f.epoch == claim.epoch) else {
+            // An answer to a question that we repeated, or to none.
+            return if claim.epoch < lane.epoch { Ok(()) } else { Err(RefusalCode::UNEXPECTED) };
+        };
+        if frozen.flush.is_some() {
+            return Ok(());
+        }
+        if claim.cumulative != frozen.amount {
+            return Err(RefusalCode::AMOUNT_BELOW);
+        }
+        if !self.is_signed(&lane, claim) {
+            return Err(RefusalCode::CLAIM_INVALID);
+        }
+        let over = frozen.held.cumulative.saturating_sub(frozen.amount);
+        let bound = self.limits.late_limit.get().saturating_add(self.limits.denomination.get());
+        let acked = Held { cumulative: claim.cumulative, signature: Some(claim.signature) };
+        // More than a little beyond the rounded amount came in meanwhile: then the newest claim lands, not a promise.
+        let claim = if over.get() > bound { frozen.held } else { acked };
+        self.sign_flush(now_ms, lane, claim, out);
+        Ok(())
+    }
+
+    fn sign_flush(&mut self, now_ms: u64, mut lane: EscrowRow, claim: Held, out: &mut Out) {
+        let (Some(terms), Some(link)) = (self.terms(&lane), self.links.get(&lane.link)) else { return };
+        let Some(frozen) = lane.frozen.as_mut() else { return };
+        let fee = 2 * u64::from(crate::stellar::template::BASE_FEE);
+        let Ok(tx) = self.me.flush(&terms, &link.signer, frozen.epoch, &claim, fee) else { return };
+        frozen.flush = Some(Flush { claim, tx });
+        let escrow = lane.escrow;
+        self.note(now_ms, "flush_submitted", &lane, claim.cumulative, fee, out);
+        self.save(lane, out);
+        if let Some(entry) = self.lanes.get_mut(&escrow) {
+            (entry.due_ms, entry.tries) = (0, 0);
+        }
+        self.submit(now_ms, escrow, out);
+    }
+
+    /// The flush is in a ledger.
+    pub(super) fn on_flushed(
+        &mut self,
+        now_ms: u64,
+        _rng: &mut impl Rng,
+        lane: EscrowRow,
+        ok: bool,
+        fee: u64,
+        out: &mut Out,
+    ) {
+        let Some(flush) = lane.frozen.as_ref().and_then(|f| f.flush.as_ref()) else { return };
+        let landed = if ok { flush.claim.cumulative } else { Stroops::ZERO };
+        self.end_flush(now_ms, lane, landed, fee, out);
+    }
+
+    /// Somebody else used the epoch's sequence number (us, before our store was put back; or the payer's refund).
+    pub(super) fn on_flush_displaced(&mut self, now_ms: u64, lane: EscrowRow, out: &mut Out) {
+        let seen = self.lanes.get(&lane.escrow).and_then(|l| l.seen);
+        let Some((left, sequence)) = seen else { return self.pause(now_ms, &lane.escrow) };
+        if self.is_refunded(&lane, sequence) {
+            return self.end_lane(now_ms, lane, out);
+        }
+        let most = lane.frozen.as_ref().map_or(Stroops::ZERO, |f| f.held.cumulative);
+        let landed = left.saturating_sub(lane.landed).min(most);
+        self.end_flush(now_ms, lane, landed, 0, out);
+    }
+
+    fn end_flush(&mut self, now_ms: u64, mut lane: EscrowRow, landed: Stroops, fee: u64, out: &mut Out) {
+        let Some(frozen) = lane.frozen.take() else { return };
+        let Some(flush) = frozen.flush else { return };
+        let rest = frozen.held.cumulative.saturating_sub(landed);
+        let ok = !landed.is_zero();
+        lane.landed = lane.landed.add(landed).unwrap_or(lane.landed);
+        // What failed as a whole counts again only when the payer has signed it anew.
+        let grace = if ok { self.limits.carry_grace_secs } else { 0 };
+        lane.carry = (!rest.is_zero()).then(|| Carry { amount: rest, until_ms: after_ms(now_ms, grace) });
+        lane.flushed = Some(Flushed { epoch: frozen.epoch, hash: flush.tx.hash });
+        let (what, amount) = if ok { ("flush_landed", landed) } else { ("flush_failed", flush.claim.cumulative) };
+        self.note(now_ms, what, &lane, amount, fee, out);
+        let escrow = lane.escrow;
+        self.save(lane.clone(), out);
+        if let Some(entry) = self.lanes.get_mut(&escrow) {
+            (entry.due_ms, entry.tries, entry.flush_ms, entry.look) = (0, 0, 0, true);
+            entry.failures = if ok { 0 } else { entry.failures.saturating_add(1) };
+        }
+        self.say_flush_done(&lane, out);
+    }
+
+    /// The payer's own claim: on a carry, or because it is newer.
+    pub(super) fn on_claim(&mut self, now_ms: u64, link: &Id, claim: &Claim, out: &mut Out) -> Result<(), RefusalCode> {
+        let lane = self.lane_on(link, &claim.escrow).ok_or(RefusalCode::LINK_UNKNOWN)?;
+        self.keep(now_ms, lane, claim, true, out)
+    }
+
+    /// E as the ledger shows it: its clock, and whether the refund took it.
+    pub(super) fn on_payee_view(&mut self, now_ms: u64, mut lane: EscrowRow, view: &AccountView, out: &mut Out) {
+        if self.is_refunded(&lane, view.sequence) {
+            return self.end_lane(now_ms, lane, out);
+        }
+        if view.sequence_time > lane.seq_time {
+            lane.seq_time = view.sequence_time;
+            self.save(lane, out);
+        }
+    }
+
+    pub(super) fn is_refunded(&self, lane: &EscrowRow, sequence: i64) -> bool {
+        self.terms(lane).is_some_and(|terms| sequence >= terms.refund_sequence())
+    }
+
+    /// Nothing more can come of a lane. What was claimed and never landed is lost, and said.
+    pub(super) fn end_lane(&mut self, now_ms: u64, mut lane: EscrowRow, out: &mut Out) {
+        let lost = lane.claimed(now_ms).saturating_sub(lane.landed);
+        if lane.role == super::Role::Payee && !lost.is_zero() {
+            self.note(now_ms, "claim_lost", &lane, lost, 0, out);
+        }
+        lane.state = EscrowState::Spent;
+        lane.frozen = None;
+        self.save(lane, out);
+    }
+}

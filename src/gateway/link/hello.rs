@@ -1,0 +1,286 @@
+//! The first messages on a link circuit, and who may say what: [`Links::on_message`].
+use super::dial::Circuit;
+use super::limits::VERSION;
+use super::links::{Link, Links};
+use super::rows::{LinkRow, Partner, Role};
+use crate::gateway::core::message::{Id, LinkAccept, LinkHello, Message, RefusalCode};
+use crate::gateway::port::{CircuitId, Effect, Out, Row};
+use rand::Rng;
+
+impl Links {
+    /// A message of type 32 or above, or a refusal, on a circuit. What has no place here is refused and changes nothing.
+    pub fn on_message(
+        &mut self,
+        now_ms: u64,
+        rng: &mut impl Rng,
+        circ: CircuitId,
+        from: Partner,
+        message: Message,
+        out: &mut Out,
+    ) {
+        if let Message::Refusal(refusal) = &message {
+            return self.on_refusal(now_ms, circ, refusal.code);
+        }
+        let known = self.circuits.get(&circ).copied();
+        let result = match (message, known.and_then(|c| c.link)) {
+            (Message::LinkHello(hello), _) => self.on_hello(now_ms, rng, circ, from, hello, out),
+            (Message::LinkAccept(accept), Some(link)) => self.on_accept(now_ms, &link, accept, out),
+            (message, Some(link)) if self.is_live(&link) => self.on_talk(now_ms, rng, &link, message, out),
+            _ => Err(RefusalCode::UNEXPECTED),
+        };
+        if let Err(code) = result {
+            let hop = known.map_or(0, |c| c.hop);
+            let subject = known.and_then(|c| c.link).unwrap_or_default();
+            out.effects.push(Effect::Send { circ, hop, message: Message::Refusal(code.refuse(subject)) });
+        }
+    }
+
+    /// Partners agreed; for a payee that includes those whose first escrow is still to be offered.
+    fn is_live(&self, link: &Id) -> bool {
+        self.links.get(link).is_some_and(|l| !l.tentative || l.row.role == Role::Payee)
+    }
+
+    fn on_talk(
+        &mut self,
+        now_ms: u64,
+        rng: &mut impl Rng,
+        link: &Id,
+        message: Message,
+        out: &mut Out,
+    ) -> Result<(), RefusalCode> {
+        let Some(role) = self.links.get(link).map(|l| l.row.role) else { return Err(RefusalCode::LINK_UNKNOWN) };
+        match (role, message) {
+            (Role::Payee, Message::EscrowOffer(offer)) => self.on_escrow_offer(now_ms, link, &offer, out),
+            (Role::Payer, Message::RefundSigned(signed)) => self.on_refund_signed(now_ms, link, &signed, out),
+            (Role::Payee, Message::EscrowReady(escrow)) => self.on_escrow_ready(now_ms, link, &escrow, out),
+            (Role::Payer, Message::EscrowOpen(escrow)) => self.on_escrow_open(now_ms, link, &escrow, out),
+            (Role::Payer, Message::FlushBegin(begin)) => self.on_flush_begin(now_ms, link, &begin, out),
+            (Role::Payee, Message::FlushAck(claim)) => self.on_flush_ack(now_ms, link, &claim, out),
+            (Role::Payer, Message::FlushDone(done)) => self.on_flush_done(now_ms, link, &done, out),
+            (Role::Payee, Message::Claim(claim)) => self.on_claim(now_ms, link, &claim, out),
+            (_, Message::Reestablish(theirs)) => self.on_reestablish(now_ms, rng, link, &theirs, out),
+            _ => Err(RefusalCode::UNEXPECTED),
+        }
+    }
+
+    /// Our hello: as payer for `link`, as payee to ask for one (zeros: a new one).
+    pub(super) fn hello(&self, role: Role, link: Option<Id>) -> LinkHello {
+        let known = link.and_then(|id| self.links.get(&id));
+        let signer = match (role, known) {
+            (_, Some(link)) => crate::stellar::keys::SecretSeed::public(&link.signer),
+            // Not yet known who pays and on which link: the accept names the signer.
+            (_, None) => [0; 32],
+        };
+        LinkHello {
+            version: VERSION,
+            network: self.me.network(),
+            asset: self.me.asset(),
+            link: link.unwrap_or_default(),
+            payer: role == Role::Payer,
+            account: self.me.account(),
+            signer,
+            deposit: known.map_or(self.limits.deposit, |l| l.row.deposit),
+            period: known.map_or(self.limits.period_secs, |l| l.row.period),
+        }
+    }
+
+    fn on_hello(
+        &mut self,
+        now_ms: u64,
+        rng: &mut impl Rng,
+        circ: CircuitId,
+        from: Partner,
+        hello: LinkHello,
+        out: &mut Out,
+    ) -> Result<(), RefusalCode> {
+        if hello.version != VERSION {
+            return Err(RefusalCode::BAD_VERSION);
+        }
+        if hello.network != self.me.network() {
+            return Err(RefusalCode::WRONG_NETWORK);
+        }
+        if hello.asset != self.me.asset() {
+            return Err(RefusalCode::WRONG_ASSET);
+        }
+        if hello.account == self.me.account() {
+            return Err(RefusalCode::UNEXPECTED); // our own circuit came back to us
+        }
+        if hello.payer {
+            self.on_payer_hello(now_ms, circ, from, &hello, out)
+        } else {
+            self.on_payee_hello(now_ms, rng, circ, from, &hello, out)
+        }
+    }
+
+    /// Somebody wants to pay us: over a circuit of theirs, or as answer to our own wish.
+    fn on_payer_hello(
+        &mut self,
+        now_ms: u64,
+        circ: CircuitId,
+        from: Partner,
+        hello: &LinkHello,
+        out: &mut Out,
+    ) -> Result<(), RefusalCode> {
+        let circuit = self.circuits.get(&circ).copied();
+        let wish = self.dials.iter().find(|((_, role), d)| *role == Role::Payee && d.circ == Some(circ));
+        let wish = wish.map(|(key, _)| *key);
+        if circuit.is_some_and(|c| c.ours && wish.is_none() || c.link.is_some_and(|link| link != hello.link)) {
+            return Err(RefusalCode::UNEXPECTED);
+        }
+        if hello.link == Id::default() {
+            return Err(RefusalCode::MALFORMED);
+        }
+        let partner = circuit.filter(|c| c.ours).map_or(from, |c| c.end);
+        match self.links.get(&hello.link) {
+            Some(link) => {
+                let same = link.row.role == Role::Payee
+                    && link.row.partner == partner
+                    && (link.row.account, link.row.signer) == (hello.account, hello.signer);
+                if !same {
+                    return Err(RefusalCode::LINK_UNKNOWN);
+                }
+            }
+            None => self.take_payer(now_ms, partner, wish.is_some(), hello)?,
+        }
+        if let Some(dial) = wish.and_then(|key| self.dials.get_mut(&key)) {
+            dial.link = Some(hello.link);
+        }
+        self.circuits.entry(circ).or_insert(Circuit { link: None, hop: 0, end: from, ours: false });
+        self.bind(now_ms, hello.link, circ, out);
+        let Some(link) = self.links.get(&hello.link) else { return Err(RefusalCode::INTERNAL) };
+        let accept = LinkAccept {
+            link: hello.link,
+            account: self.me.account(),
+            signer: link.signer.public(),
+            link_key: link.row.key,
+            link_tag: link.row.tag,
+        };
+        let live = !link.tentative;
+        self.say(&hello.link, Message::LinkAccept(accept), out);
+        if live {
+            self.resume(now_ms, &hello.link, out);
+        }
+        Ok(())
+    }
+
+    fn take_payer(&mut self, now_ms: u64, partner: Partner, dials: bool, hello: &LinkHello) -> Result<(), RefusalCode> {
+        let deposit_ok = (self.limits.min_deposit..=self.limits.max_deposit).contains(&hello.deposit);
+        if !deposit_ok || hello.period < self.limits.period_secs {
+            return Err(RefusalCode::DEPOSIT_REFUSED);
+        }
+        if !self.has_room(partner) {
+            return Err(RefusalCode::NO_CAPACITY);
+        }
+        let secrets = self.me.secrets(&hello.link, &hello.account);
+        let row = LinkRow {
+            id: hello.link,
+            role: Role::Payee,
+            partner,
+            dials,
+            account: hello.account,
+            signer: hello.signer,
+            key: secrets.key,
+            tag: secrets.tag,
+            deposit: hello.deposit,
+            period: hello.period,
+            since_ms: now_ms,
+            dropped: false,
+        };
+        let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
+        self.links.insert(hello.link, link);
+        Ok(())
+    }
+
+    /// A service asks us to pay it: we answer as payer.
+    fn on_payee_hello(
+        &mut self,
+        now_ms: u64,
+        rng: &mut impl Rng,
+        circ: CircuitId,
+        from: Partner,
+        hello: &LinkHello,
+        out: &mut Out,
+    ) -> Result<(), RefusalCode> {
+        if self.circuits.contains_key(&circ) {
+            return Err(RefusalCode::UNEXPECTED);
+        }
+        let known = self.links.get(&hello.link).filter(|link| {
+            link.row.role == Role::Payer
+                && !link.row.dials
+                && !link.tentative
+                && link.row.partner == from
+                && (link.row.account, link.row.signer) == (hello.account, hello.signer)
+        });
+        let id = match known {
+            Some(link) => link.row.id,
+            None => {
+                if !self.has_room(from) || self.liquidity_left() < self.limits.deposit {
+                    return Err(RefusalCode::NO_CAPACITY);
+                }
+                let mut id = Id::default();
+                rng.fill_bytes(&mut id);
+                let row = LinkRow { account: hello.account, ..self.proposed(now_ms, id, from, false) };
+                let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
+                self.links.insert(id, link);
+                id
+            }
+        };
+        self.circuits.insert(circ, Circuit { link: None, hop: 0, end: from, ours: false });
+        self.bind(now_ms, id, circ, out);
+        let answer = self.hello(Role::Payer, Some(id));
+        self.say(&id, Message::LinkHello(answer), out);
+        Ok(())
+    }
+
+    /// The payee agreed.
+    fn on_accept(&mut self, now_ms: u64, id: &Id, accept: LinkAccept, out: &mut Out) -> Result<(), RefusalCode> {
+        let taken = self.link_by_tag(&accept.link_tag, Role::Payer).is_some_and(|l| l.row.id != *id);
+        let Some(link) = self.links.get_mut(id) else { return Err(RefusalCode::LINK_UNKNOWN) };
+        if link.row.role != Role::Payer || accept.link != *id {
+            return Err(RefusalCode::UNEXPECTED);
+        }
+        let row = LinkRow {
+            account: accept.account,
+            signer: accept.signer,
+            key: accept.link_key,
+            tag: accept.link_tag,
+            ..link.row.clone()
+        };
+        if link.tentative {
+            // A service named its account in its hello; nobody else may take its place.
+            let other = link.row.account != [0; 32] && link.row.account != accept.account;
+            if taken || other || accept.account == self.me.account() {
+                return Err(RefusalCode::DUPLICATE_CONFLICT);
+            }
+            link.row = row;
+            link.tentative = false;
+            out.rows.push(Row::Link(Box::new(link.row.clone())));
+        } else if link.row != row {
+            return Err(RefusalCode::DUPLICATE_CONFLICT);
+        }
+        for dial in self.dials.values_mut().filter(|d| d.link == Some(*id)) {
+            dial.tries = 0;
+        }
+        self.plan_if_needed(now_ms, id, out);
+        self.resume(now_ms, id, out);
+        Ok(())
+    }
+
+    /// The partner said no. Our own steps are retried by their timers; what it does not want waits longer.
+    fn on_refusal(&mut self, now_ms: u64, circ: CircuitId, code: RefusalCode) {
+        let Some(id) = self.circuits.get(&circ).and_then(|c| c.link) else { return };
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let about_us = [
+            RefusalCode::DEPOSIT_REFUSED,
+            RefusalCode::NO_CAPACITY,
+            RefusalCode::LINK_UNKNOWN,
+            RefusalCode::WRONG_ASSET,
+            RefusalCode::WRONG_NETWORK,
+            RefusalCode::BAD_VERSION,
+            RefusalCode::ESCROW_INVALID,
+        ];
+        if about_us.contains(&code) {
+            link.refused_ms = now_ms.saturating_add(self.limits.retry_max_ms);
+        }
+    }
+}

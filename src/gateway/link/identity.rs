@@ -1,0 +1,159 @@
+//! Our keys on links, and every transaction of a link as bytes: the only file here that builds or signs one.
+use super::rows::{EscrowRow, Held, LinkRow, Role, Tx};
+use crate::error::Result;
+use crate::gateway::core::message::{AccountKey, AssetId, Id, Signature};
+use crate::gateway::port::AccountView;
+use crate::stellar::asset::Asset;
+use crate::stellar::escrow_check;
+use crate::stellar::keys::SecretSeed;
+use crate::stellar::network::NetworkId;
+use crate::stellar::template::{self, EscrowTerms, Source};
+use crate::units::Stroops;
+use crate::wallet::{self, Wallet};
+
+const LINK_KEY: &str = "link-key";
+const LINK_TAG: &str = "link-tag";
+/// Operations of O1 at most, for its fee.
+const OPEN_OPS: u64 = 4;
+/// Reserves that the payer lends to an escrow: two for the account, its trustline, two signers.
+pub(super) const ESCROW_RESERVES: u64 = 5;
+
+/// The account that pays and is paid, and the wallet that all other keys come from: one signer per link, one key per
+/// escrow.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    wallet: Wallet,
+    account: SecretSeed,
+    network: NetworkId,
+    asset: Asset,
+}
+
+/// What the payee derives for a link: nothing has to be stored before an escrow is offered.
+pub(super) struct LinkSecrets {
+    pub key: [u8; 32],
+    pub tag: [u8; 8],
+}
+
+impl Identity {
+    /// The wallet's account on `network`, its links in `asset`.
+    pub fn new(wallet: Wallet, network: NetworkId, asset: Asset) -> Self {
+        Identity { account: wallet.account_key(), wallet, network, asset }
+    }
+    /// Our account.
+    pub fn account(&self) -> AccountKey {
+        self.account.public()
+    }
+    /// The network, as messages name it.
+    pub fn network(&self) -> [u8; 8] {
+        self.network.short()
+    }
+    /// The asset of all links.
+    pub fn asset(&self) -> AssetId {
+        self.asset.id()
+    }
+    /// Our signer on a link. The partner's account goes in, so that a stranger who repeats a link's id learns nothing.
+    pub(super) fn signer(&self, role: Role, link: &Id, partner: Option<&AccountKey>) -> SecretSeed {
+        let end: &[u8] = if role == Role::Payer { b"payer" } else { b"payee" };
+        self.wallet.derive(wallet::LINK_SIGNER, &[end, &joined(link, partner)].concat())
+    }
+    /// Key and tag of a link that we are paid on.
+    pub(super) fn secrets(&self, link: &Id, partner: &AccountKey) -> LinkSecrets {
+        let context = joined(link, Some(partner));
+        let mut tag = [0; 8];
+        tag.copy_from_slice(&self.wallet.derive_bytes(LINK_TAG, &context)[..8]);
+        LinkSecrets { key: *self.wallet.derive_bytes(LINK_KEY, &context), tag }
+    }
+    /// E of this counter.
+    pub(super) fn escrow(&self, index: u32) -> AccountKey {
+        self.escrow_key(index).public()
+    }
+    fn escrow_key(&self, index: u32) -> SecretSeed {
+        self.wallet.derive(wallet::ESCROW, &index.to_be_bytes())
+    }
+    /// What the partners agreed on for a lane.
+    pub(super) fn terms(&self, link: &LinkRow, lane: &EscrowRow, signer: &SecretSeed) -> EscrowTerms {
+        let (own, other) = ((signer.public(), self.account()), (link.signer, link.account));
+        let (payer, payee) = if lane.role == Role::Payer { (own, other) } else { (other, own) };
+        EscrowTerms {
+            network: self.network,
+            asset: self.asset,
+            escrow: lane.escrow,
+            payer_signer: payer.0,
+            payer_account: payer.1,
+            payee_signer: payee.0,
+            payee_account: payee.1,
+            created_ledger: lane.created,
+            deposit: lane.deposit,
+            period_secs: lane.period,
+        }
+    }
+    /// O1 for the escrow of `index`, `sequence` being that of our account as it stands.
+    pub(super) fn open(&self, index: u32, sequence: i64, fee: u64) -> Result<Tx> {
+        let fee_per_op = u32::try_from(fee / OPEN_OPS).unwrap_or(u32::MAX / 8).max(template::BASE_FEE);
+        let source = Source { network: self.network, account: self.account(), sequence, fee_per_op, max_time: 0 };
+        let escrow = self.escrow_key(index);
+        let signed = template::open(&source, &escrow.public(), &self.asset)?.sign(&[&self.account, &escrow])?;
+        Ok(Tx { hash: signed.hash(), envelope: signed.to_xdr()?, sequence: sequence.saturating_add(1), fee })
+    }
+    /// F in its fee bump; checks the payee's signature on R.
+    pub(super) fn fund(&self, terms: &EscrowTerms, index: u32, refund: &Signature, fee: u64) -> Result<Tx> {
+        let inner = template::complete_fund(terms, &self.escrow_key(index), &self.account, refund)?;
+        self.bump(&inner, terms.funded_sequence(), fee)
+    }
+    /// The flush of an epoch in its fee bump: a claim that the payer signed.
+    pub(super) fn flush(
+        &self,
+        terms: &EscrowTerms,
+        signer: &SecretSeed,
+        epoch: u32,
+        claim: &Held,
+        fee: u64,
+    ) -> Result<Tx> {
+        let signature = claim.signature.unwrap_or([0; 64]);
+        let inner = template::complete_claim(terms, epoch, claim.cumulative, &signature, signer)?;
+        self.bump(&inner, terms.claim_sequence(epoch)?, fee)
+    }
+    fn bump(&self, inner: &template::Signed, sequence: i64, fee: u64) -> Result<Tx> {
+        let fee = i64::try_from(fee).unwrap_or(i64::MAX);
+        let bump = template::fee_bump(inner, &self.account(), fee)?.sign(&[&self.account])?;
+        Ok(Tx { hash: bump.hash(), envelope: bump.to_xdr()?, sequence, fee: fee.unsigned_abs() })
+    }
+    /// Native stroops that our account can spend: its balance less what the ledger holds back and what is promised.
+    pub(super) fn spendable_native(view: &AccountView, base_reserve: u64) -> u64 {
+        let entries = 2 + u64::from(view.subentries) + u64::from(view.sponsoring);
+        let held_back = entries.saturating_sub(u64::from(view.sponsored)).saturating_mul(base_reserve);
+        u64::try_from(view.native).unwrap_or(0).saturating_sub(held_back)
+    }
+    /// Stroops of the asset that an account holds; what cannot be moved counts as nothing.
+    pub(super) fn balance(&self, view: &AccountView) -> u64 {
+        let balance = match &self.asset {
+            Asset::Native => view.native,
+            Asset::Credit(credit) => view
+                .trustlines
+                .iter()
+                .find(|line| line.code == credit.code() && line.issuer == *credit.issuer() && line.authorized)
+                .map_or(0, |line| line.balance),
+        };
+        u64::try_from(balance).unwrap_or(0)
+    }
+    /// True when deposits are taken from what fees are paid with.
+    pub(super) fn is_native(&self) -> bool {
+        self.asset == Asset::Native
+    }
+}
+
+/// What of the deposit has left E, as its account shows.
+pub(super) fn left_escrow(me: &Identity, lane: &EscrowRow, view: &AccountView) -> Stroops {
+    lane.deposit.saturating_sub(Stroops::new(me.balance(view)).unwrap_or(Stroops::MAX))
+}
+
+/// Is E what the partners agreed on?
+pub(super) fn check(terms: &EscrowTerms, view: &AccountView) -> Result<()> {
+    escrow_check::check(view, terms)
+}
+
+fn joined(link: &Id, partner: Option<&AccountKey>) -> Vec<u8> {
+    let mut context = link.to_vec();
+    context.extend_from_slice(partner.map_or(&[][..], |key| &key[..]));
+    context
+}

@@ -1,0 +1,171 @@
+//! Questions to the ledger and what their answers mean for the lane that asked.
+use super::links::Links;
+use super::rows::{EscrowRow, EscrowState, Role};
+use crate::gateway::core::message::AccountKey;
+use crate::gateway::port::{AccountView, Effect, LedgerAnswer, LedgerCall, LedgerResult, Out};
+use rand::Rng;
+
+/// Tags of links have these upper 16 bits; all others are somebody else's.
+const SPACE: u64 = 0x4c4b << 48;
+const SPACE_MASK: u64 = 0xffff << 48;
+
+/// What a tag stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// How does our account stand?
+    Own,
+    /// Take the lane's transaction.
+    Submit(AccountKey),
+    /// Is the lane's transaction in a ledger?
+    Lookup(AccountKey),
+    /// Was its sequence number used?
+    Sequence(AccountKey),
+    /// It was used: by this transaction?
+    LastLookup(AccountKey),
+    /// How does E stand?
+    Escrow(AccountKey),
+}
+
+impl Links {
+    fn tag(&mut self, ask: Ask) -> u64 {
+        let tag = SPACE | (self.fresh() & !SPACE_MASK);
+        self.asks.insert(tag, ask);
+        tag
+    }
+
+    /// Asks on behalf of a lane, which then waits for the answer.
+    fn ask(&mut self, now_ms: u64, ask: Ask, escrow: &AccountKey, call: impl FnOnce(u64) -> LedgerCall, out: &mut Out) {
+        let tag = self.tag(ask);
+        out.effects.push(Effect::Ledger(call(tag)));
+        if let Some(lane) = self.lanes.get_mut(escrow)
+            && let Some((old, _)) = lane.busy.replace((tag, now_ms))
+        {
+            self.asks.remove(&old);
+        }
+    }
+
+    pub(super) fn ask_own(&mut self, now_ms: u64, out: &mut Out) {
+        let tag = self.tag(Ask::Own);
+        self.opening.busy = Some((tag, now_ms));
+        let account = self.me.account();
+        out.effects.push(Effect::Ledger(LedgerCall::Account { tag, account }));
+    }
+
+    /// Hands the lane's transaction to the ledger. Its row is in `out` or older.
+    pub(super) fn submit(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
+        let Some(lane) = self.lanes.get_mut(&escrow) else { return };
+        let Some(tx) = lane.row.pending_tx().cloned() else { return };
+        lane.submitted = true;
+        let call = |tag| LedgerCall::Submit { tag, envelope: tx.envelope, hash: tx.hash };
+        self.ask(now_ms, Ask::Submit(escrow), &escrow, call, out);
+    }
+
+    pub(super) fn look_up(&mut self, now_ms: u64, escrow: AccountKey, last: bool, out: &mut Out) {
+        let Some(hash) = self.lanes.get(&escrow).and_then(|l| l.row.pending_tx()).map(|tx| tx.hash) else { return };
+        let ask = if last { Ask::LastLookup(escrow) } else { Ask::Lookup(escrow) };
+        self.ask(now_ms, ask, &escrow, |tag| LedgerCall::Transaction { tag, hash }, out);
+    }
+
+    pub(super) fn ask_escrow(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
+        self.ask(now_ms, Ask::Escrow(escrow), &escrow, |tag| LedgerCall::Account { tag, account: escrow }, out);
+    }
+
+    pub(super) fn ask_sequence(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
+        let creating = self.lanes.get(&escrow).is_some_and(|l| matches!(l.row.state, EscrowState::Creating { .. }));
+        let account = if creating { self.me.account() } else { escrow };
+        self.ask(now_ms, Ask::Sequence(escrow), &escrow, |tag| LedgerCall::Account { tag, account }, out);
+    }
+
+    /// The ledger's answer to a call of ours; false when the tag is not ours. Late answers change nothing.
+    pub fn on_ledger(&mut self, now_ms: u64, rng: &mut impl Rng, answer: LedgerAnswer, out: &mut Out) -> bool {
+        if answer.tag & SPACE_MASK != SPACE {
+            return false;
+        }
+        let Some(ask) = self.asks.remove(&answer.tag) else { return true };
+        if ask == Ask::Own {
+            self.opening.busy = None;
+            match answer.result {
+                LedgerResult::Account(view) => self.on_own_account(now_ms, &view, out),
+                LedgerResult::NotFound => self.wait_for_funds(now_ms, true),
+                _ => self.wait_for_funds(now_ms, false),
+            }
+            return true;
+        }
+        let (Ask::Submit(escrow)
+        | Ask::Lookup(escrow)
+        | Ask::Sequence(escrow)
+        | Ask::LastLookup(escrow)
+        | Ask::Escrow(escrow)) = ask
+        else {
+            return true;
+        };
+        let Some(lane) = self.lanes.get_mut(&escrow) else { return true };
+        lane.busy = None;
+        let row = lane.row.clone();
+        match (ask, answer.result) {
+            (Ask::Escrow(_), LedgerResult::Account(view)) => self.on_view(now_ms, row, Some(&view), out),
+            (Ask::Escrow(_), LedgerResult::NotFound) => self.on_view(now_ms, row, None, out),
+            (Ask::Sequence(_), LedgerResult::Account(view)) => self.on_sequence(now_ms, row, &view, out),
+            (Ask::LastLookup(_), LedgerResult::NotFound) => self.on_displaced(now_ms, row, rng, out),
+            (Ask::Lookup(_), LedgerResult::NotFound) => self.submit(now_ms, escrow, out),
+            (Ask::Submit(_), LedgerResult::Rejected { code }) => self.on_rejected(now_ms, row, &code, out),
+            (
+                Ask::Submit(_) | Ask::Lookup(_) | Ask::LastLookup(_),
+                LedgerResult::Landed { ledger, success, fee, .. },
+            ) => self.on_landed(now_ms, rng, row, ledger, success, fee, out),
+            _ => self.pause(now_ms, &escrow), // nobody knows: the next step looks up by hash
+        }
+        true
+    }
+
+    /// The lane's next step waits, longer each time.
+    pub(super) fn pause(&mut self, now_ms: u64, escrow: &AccountKey) {
+        let limits = self.limits.clone();
+        if let Some(lane) = self.lanes.get_mut(escrow) {
+            lane.due_ms = now_ms.saturating_add(limits.backoff_ms(lane.tries));
+            lane.tries = lane.tries.saturating_add(1);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one answer")]
+    fn on_landed(
+        &mut self,
+        now_ms: u64,
+        rng: &mut impl Rng,
+        row: EscrowRow,
+        ledger: u32,
+        ok: bool,
+        fee: u64,
+        out: &mut Out,
+    ) {
+        let escrow = row.escrow;
+        match row.state {
+            EscrowState::Creating { .. } => self.on_created(now_ms, row, ledger, ok, fee, out),
+            EscrowState::Funding { .. } => self.on_funded(now_ms, row, ok, fee, out),
+            _ if row.pending_tx().is_some() => self.on_flushed(now_ms, rng, row, ok, fee, out),
+            _ => return,
+        }
+        self.poke(now_ms, escrow, out);
+    }
+
+    /// E as the ledger shows it.
+    fn on_view(&mut self, now_ms: u64, row: EscrowRow, view: Option<&AccountView>, out: &mut Out) {
+        let escrow = row.escrow;
+        if row.state == EscrowState::Offered {
+            return self.on_offered_view(now_ms, row, view, out);
+        }
+        let Some(view) = view else { return self.pause(now_ms, &escrow) };
+        let left = self.left(&row, view);
+        if let Some(lane) = self.lanes.get_mut(&escrow) {
+            lane.look = false;
+            lane.seen = Some((left, view.sequence));
+        }
+        match row.role {
+            Role::Payer => self.on_payer_view(now_ms, row, view, out),
+            Role::Payee => {
+                self.on_payee_view(now_ms, row, view, out);
+                self.poke(now_ms, escrow, out);
+            }
+        }
+    }
+}

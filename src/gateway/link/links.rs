@@ -1,0 +1,337 @@
+//! All links of a node in memory, as the rows say; finding them; and what every other file here needs to change them.
+use super::dial::{Circuit, Dial};
+use super::identity::{self, Identity};
+use super::ledger::Ask;
+use super::limits::Limits;
+use super::rows::{EscrowRow, EscrowState, LinkRow, Partner, Role};
+use crate::error::{Error, Result};
+use crate::gateway::core::message::{AccountKey, Id, Message, RefusalCode};
+use crate::gateway::port::{CircuitId, Effect, MoneyEvent, Out, RelayId, Row};
+use crate::stellar::keys::SecretSeed;
+use crate::stellar::template::EscrowTerms;
+use crate::units::Stroops;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+
+/// All links of this node, both roles.
+#[derive(Debug)]
+pub struct Links {
+    pub(super) me: Identity,
+    pub(super) limits: Limits,
+    pub(super) links: BTreeMap<Id, Link>,
+    pub(super) lanes: BTreeMap<AccountKey, Lane>,
+    pub(super) dials: BTreeMap<(RelayId, Role), Dial>,
+    pub(super) circuits: HashMap<CircuitId, Circuit>,
+    pub(super) asks: HashMap<u64, Ask>,
+    /// Counts tags and tokens; never used twice within a process.
+    pub(super) counter: u64,
+    /// The next escrow's counter; as durable as the rows, which are written before their key is used.
+    pub(super) next_index: u32,
+    pub(super) opening: Opening,
+}
+
+/// The queue for our own account's sequence number: one transaction of it is in flight at a time.
+#[derive(Debug, Default)]
+pub(super) struct Opening {
+    /// Tag of the question how our account stands, and when it was asked.
+    pub busy: Option<(u64, u64)>,
+    /// Not before.
+    pub due_ms: u64,
+    /// Failed tries since the last success.
+    pub tries: u32,
+    /// The last look found too little.
+    pub no_funds: bool,
+}
+
+/// A link and what need not survive a restart.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub row: LinkRow,
+    /// Our signing key.
+    pub signer: SecretSeed,
+    /// The partner's talk goes over this circuit.
+    pub circ: Option<CircuitId>,
+    /// Payer: hello sent, accept awaited. Payee: accepted, no escrow offered. There is no row yet.
+    pub tentative: bool,
+    /// Since when there is no circuit.
+    pub idle_ms: u64,
+    /// The partner refused; no new lane before this.
+    pub refused_ms: u64,
+}
+
+/// A lane and what need not survive a restart.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub row: EscrowRow,
+    /// Tag of the question to the ledger that is open, and when it was asked.
+    pub busy: Option<(u64, u64)>,
+    /// Nothing to be done before this.
+    pub due_ms: u64,
+    /// Fruitless tries of the current step.
+    pub tries: u32,
+    /// The transaction at hand was handed to the ledger by this process, or its fate was looked up.
+    pub submitted: bool,
+    /// E should be read again.
+    pub look: bool,
+    /// Left escrow, sequence number: E as last read.
+    pub seen: Option<(Stroops, i64)>,
+    /// Payee: next flush.
+    pub flush_ms: u64,
+    /// Flushes that failed in a row.
+    pub failures: u32,
+}
+
+/// A link as a status page shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LinkSummary {
+    /// Names the link.
+    #[serde(with = "super::hexed")]
+    pub link: Id,
+    /// Our end.
+    pub role: Role,
+    /// The other end.
+    pub partner: Partner,
+    /// Is there a circuit to the partner?
+    pub connected: bool,
+    /// The lanes, oldest first.
+    pub lanes: Vec<LaneSummary>,
+}
+
+/// A lane as a status page shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LaneSummary {
+    /// E.
+    #[serde(with = "super::hexed")]
+    pub escrow: AccountKey,
+    /// `EscrowState::name`.
+    pub state: &'static str,
+    /// What was deposited.
+    pub deposit: Stroops,
+    /// Payer: signed in all. Payee: credited in all.
+    pub total: Stroops,
+    /// Payee: landed and held. Payer: as `total`.
+    pub claimed: Stroops,
+    /// Landed.
+    pub landed: Stroops,
+    /// The open epoch.
+    pub epoch: u32,
+    /// A flush is under way.
+    pub flushing: bool,
+}
+
+impl Lane {
+    pub(super) fn new(row: EscrowRow) -> Self {
+        let look = row.state.is_usable();
+        Lane { row, busy: None, due_ms: 0, tries: 0, submitted: false, look, seen: None, flush_ms: 0, failures: 0 }
+    }
+}
+
+impl EscrowRow {
+    /// Payee: what it can hope to get on this lane in all. A carry counts for a while before the payer signed it.
+    pub(super) fn claimed(&self, now_ms: u64) -> Stroops {
+        let carry = self.carry.filter(|c| now_ms < c.until_ms).map_or(Stroops::ZERO, |c| c.amount);
+        let frozen = self.frozen.as_ref().map_or(Stroops::ZERO, |f| f.held.cumulative);
+        [frozen, carry, self.held.cumulative].into_iter().fold(self.landed, |sum, part| sum.add(part).unwrap_or(sum))
+    }
+    /// `numerator`/16 of the observation period after E's last landing, unix milliseconds; 0 when that is unknown.
+    pub(super) fn clock_ms(&self, sixteenths: u64) -> u64 {
+        if self.seq_time == 0 {
+            return 0;
+        }
+        let part = u64::from(self.period).saturating_mul(1000).saturating_mul(sixteenths) / 16;
+        self.seq_time.saturating_mul(1000).saturating_add(part)
+    }
+}
+
+impl Links {
+    /// All links from their rows. `MW-LINK-1`: an escrow row without its link.
+    pub fn load(me: Identity, limits: Limits, rows: Vec<LinkRow>, escrows: Vec<EscrowRow>) -> Result<Links> {
+        let mut all = Links {
+            me,
+            limits,
+            links: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            circuits: HashMap::new(),
+            asks: HashMap::new(),
+            counter: 0,
+            next_index: 0,
+            opening: Opening::default(),
+        };
+        for row in rows.into_iter().filter(|row| !row.dropped) {
+            let link = all.link_of(row);
+            all.links.insert(link.row.id, link);
+        }
+        for row in escrows {
+            if row.role == Role::Payer {
+                all.next_index = all.next_index.max(row.index.saturating_add(1));
+            }
+            if row.state.is_over() {
+                continue;
+            }
+            if row.state != EscrowState::Spare && !all.links.contains_key(&row.link) {
+                let text =
+                    "The store has an escrow whose link is gone; restore the store from a backup of this wallet.";
+                return Err(Error::never("MW-LINK-1", text));
+            }
+            all.lanes.insert(row.escrow, Lane::new(row));
+        }
+        for (id, link) in &all.links {
+            if let (true, Partner::Relay(relay)) = (link.row.dials, link.row.partner) {
+                let wanted = all.lanes.values().any(|l| l.row.link == *id && l.row.is_unsettled());
+                all.dials.insert((relay, link.row.role), Dial::new(Some(*id), wanted));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The asset that all links are in.
+    pub fn asset(&self) -> crate::gateway::core::message::AssetId {
+        self.me.asset()
+    }
+
+    pub(super) fn link_of(&self, row: LinkRow) -> Link {
+        let partner = (row.role == Role::Payee).then_some(&row.account);
+        let signer = self.me.signer(row.role, &row.id, partner);
+        Link { row, signer, circ: None, tentative: false, idle_ms: 0, refused_ms: 0 }
+    }
+
+    /// For a status page; no secrets.
+    pub fn summary(&self) -> Vec<LinkSummary> {
+        let lane = |row: &EscrowRow| LaneSummary {
+            escrow: row.escrow,
+            state: row.state.name(),
+            deposit: row.deposit,
+            total: row.total,
+            claimed: if row.role == Role::Payee { row.claimed(0) } else { row.total },
+            landed: row.landed,
+            epoch: row.epoch,
+            flushing: row.frozen.is_some(),
+        };
+        let summary = |link: &Link| LinkSummary {
+            link: link.row.id,
+            role: link.row.role,
+            partner: link.row.partner,
+            connected: link.circ.is_some(),
+            lanes: self.lanes_of(&link.row.id).map(lane).collect(),
+        };
+        self.links.values().map(summary).collect()
+    }
+
+    /// The lanes of a link, oldest first.
+    pub(super) fn lanes_of(&self, link: &Id) -> impl Iterator<Item = &EscrowRow> {
+        let mut lanes: Vec<&EscrowRow> =
+            self.lanes.values().map(|lane| &lane.row).filter(|row| row.link == *link).collect();
+        lanes.sort_by_key(|row| row.index);
+        lanes.into_iter()
+    }
+
+    /// The newest lane that claims go to.
+    pub(super) fn open_lane(&self, link: &Id) -> Option<&EscrowRow> {
+        self.lanes
+            .values()
+            .map(|lane| &lane.row)
+            .filter(|row| row.link == *link && row.state == EscrowState::Open)
+            .max_by_key(|row| row.index)
+    }
+
+    /// The live link with this relay in this role whose lanes are the newest.
+    pub(super) fn link_with(&self, relay: &RelayId, role: Role) -> Option<&Link> {
+        self.links
+            .values()
+            .filter(|l| l.row.role == role && l.row.partner == Partner::Relay(*relay) && !l.tentative)
+            .max_by_key(|l| (self.open_lane(&l.row.id).is_some(), l.row.since_ms))
+    }
+
+    /// The live link with this tag in this role.
+    pub(super) fn link_by_tag(&self, tag: &[u8; 8], role: Role) -> Option<&Link> {
+        self.links.values().find(|l| l.row.role == role && l.row.tag == *tag && !l.tentative)
+    }
+
+    /// What the partners agreed on for a lane.
+    pub(super) fn terms(&self, lane: &EscrowRow) -> Option<EscrowTerms> {
+        self.links.get(&lane.link).map(|link| self.me.terms(&link.row, lane, &link.signer))
+    }
+
+    /// A lane of `link`, as it stands.
+    pub(super) fn lane_on(&self, link: &Id, escrow: &AccountKey) -> Option<EscrowRow> {
+        self.lanes.get(escrow).map(|lane| &lane.row).filter(|row| row.link == *link).cloned()
+    }
+
+    /// Keeps a lane's new state, in memory and as a row.
+    pub(super) fn save(&mut self, row: EscrowRow, out: &mut Out) {
+        out.rows.push(Row::Escrow(Box::new(row.clone())));
+        if row.state.is_over() {
+            self.lanes.remove(&row.escrow);
+            return;
+        }
+        match self.lanes.get_mut(&row.escrow) {
+            Some(lane) => {
+                if lane.row.state.name() != row.state.name() {
+                    (lane.tries, lane.due_ms) = (0, 0);
+                }
+                lane.row = row;
+            }
+            None => {
+                self.lanes.insert(row.escrow, Lane::new(row));
+            }
+        }
+    }
+
+    /// One line of the journal.
+    pub(super) fn note(&self, now_ms: u64, what: &str, lane: &EscrowRow, amount: Stroops, fee: u64, out: &mut Out) {
+        self.note_hop(now_ms, what, lane, None, amount, fee, out);
+    }
+
+    /// One line of the journal, with a payment's name.
+    #[expect(clippy::too_many_arguments, reason = "the columns of a journal line")]
+    pub(super) fn note_hop(
+        &self,
+        now_ms: u64,
+        what: &str,
+        lane: &EscrowRow,
+        hop: Option<Id>,
+        amount: Stroops,
+        fee: u64,
+        out: &mut Out,
+    ) {
+        let link = Some(lane.link);
+        out.rows.push(Row::Event(MoneyEvent { at: now_ms, what: what.into(), link, hop, amount, fee }));
+    }
+
+    /// Says something to the partner of a link, when there is a circuit to it.
+    pub(super) fn say(&self, link: &Id, message: Message, out: &mut Out) -> bool {
+        let Some(circ) = self.links.get(link).and_then(|l| l.circ) else { return false };
+        let Some(circuit) = self.circuits.get(&circ) else { return false };
+        out.effects.push(Effect::Send { circ, hop: circuit.hop, message });
+        true
+    }
+
+    /// Refuses something that the partner of a link said.
+    pub(super) fn refuse(&self, link: &Id, code: RefusalCode, out: &mut Out) {
+        self.say(link, Message::Refusal(code.refuse(*link)), out);
+    }
+
+    /// A number that was not used in this process.
+    pub(super) fn fresh(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// The newest claim of the open epoch was signed by the payer, over what we rebuild.
+    pub(super) fn is_signed(&self, lane: &EscrowRow, claim: &crate::gateway::core::message::Claim) -> bool {
+        self.terms(lane).is_some_and(|terms| {
+            crate::stellar::template::verify_claim(&terms, claim.epoch, claim.cumulative, &claim.signature).is_ok()
+        })
+    }
+
+    /// What claims may take from a lane in all.
+    pub(super) fn capacity(&self, lane: &EscrowRow) -> Stroops {
+        self.terms(lane).map_or(Stroops::ZERO, |terms| terms.spendable())
+    }
+
+    /// What left E, as its account shows.
+    pub(super) fn left(&self, lane: &EscrowRow, view: &crate::gateway::port::AccountView) -> Stroops {
+        identity::left_escrow(&self.me, lane, view)
+    }
+}

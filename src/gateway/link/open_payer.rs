@@ -1,0 +1,250 @@
+//! The payer opens escrows: which lanes are wanted, one own-account transaction at a time, offer, funding.
+use super::identity::{ESCROW_RESERVES, Identity};
+use super::limits::MAX_LANES;
+use super::links::{Lane, Links};
+use super::rows::{EscrowRow, EscrowState, Role};
+use crate::gateway::core::message::{AccountKey, EscrowOffer, EscrowRef, Id, Message, RefundSigned, RefusalCode};
+use crate::gateway::port::{AccountView, Out};
+use crate::stellar::template::BASE_FEE;
+use crate::units::Stroops;
+
+/// Fee of O1 (4 operations) and of F (6 operations and the bump) at the ledger's least.
+pub(super) const OPEN_FEE: u64 = 4 * BASE_FEE as u64;
+pub(super) const FUND_FEE: u64 = 7 * BASE_FEE as u64;
+/// What an account must have for the fees of one opening, in case the ledger is busy.
+const FEE_RESERVE: u64 = 10 * (OPEN_FEE + FUND_FEE);
+
+impl Links {
+    /// What may still be put into escrows.
+    pub(super) fn liquidity_left(&self) -> Stroops {
+        let ours = self.lanes.values().map(|l| &l.row).filter(|r| r.role == Role::Payer);
+        let used = ours.filter(|r| r.state != EscrowState::Spare).map(|r| r.deposit);
+        used.fold(self.limits.liquidity_total, Stroops::saturating_sub)
+    }
+
+    /// Plans another lane when the link has none that lasts: none open, less than a quarter left, or its clock far gone.
+    pub(super) fn plan_if_needed(&mut self, now_ms: u64, link: &Id, out: &mut Out) {
+        if self.lanes_of(link).any(|lane| lane.state.is_opening()) {
+            return;
+        }
+        let lasts = self.open_lane(link).is_some_and(|lane| {
+            let capacity = self.capacity(lane);
+            capacity.saturating_sub(lane.total).get() >= capacity.get() / 4 && now_ms < lane.clock_ms(7)
+        });
+        if !lasts {
+            self.plan_lane(now_ms, link, out);
+        }
+    }
+
+    /// Plans another lane if limits permit; an escrow account that lost its link is used first.
+    pub(super) fn plan_lane(&mut self, now_ms: u64, id: &Id, out: &mut Out) {
+        let Some(link) = self.links.get(id) else { return };
+        let row = link.row.clone();
+        let full = self.lanes_of(id).count() >= MAX_LANES || self.liquidity_left() < row.deposit;
+        let opening = self.lanes_of(id).any(|lane| lane.state.is_opening());
+        if row.role != Role::Payer || link.tentative || now_ms < link.refused_ms || full || opening {
+            return;
+        }
+        let spare = self.lanes.values().find(|l| l.row.state == EscrowState::Spare).map(|l| l.row.clone());
+        let lane = match spare {
+            Some(old) => {
+                EscrowRow { created: old.created, ..EscrowRow::new(old.escrow, &row, old.index, EscrowState::Created) }
+            }
+            None => {
+                let index = self.next_index;
+                let Some(next) = index.checked_add(1) else { return };
+                self.next_index = next;
+                EscrowRow::new(self.me.escrow(index), &row, index, EscrowState::Planned)
+            }
+        };
+        self.save(lane, out);
+    }
+
+    /// The planned lane that is next: its partner is there.
+    fn next_planned(&self) -> Option<EscrowRow> {
+        let connected = |row: &EscrowRow| self.links.get(&row.link).is_some_and(|l| l.circ.is_some());
+        let rows = self.lanes.values().map(|l| &l.row);
+        rows.filter(|r| r.state == EscrowState::Planned && connected(r)).min_by_key(|r| r.index).cloned()
+    }
+
+    /// Asks how our account stands when a lane waits and no transaction of the account is in flight.
+    pub(super) fn pump_openings(&mut self, now_ms: u64, out: &mut Out) {
+        let in_flight = self.lanes.values().any(|l| matches!(l.row.state, EscrowState::Creating { .. }));
+        if in_flight || self.opening.busy.is_some() || now_ms < self.opening.due_ms {
+            return;
+        }
+        if self.next_planned().is_some() {
+            self.ask_own(now_ms, out);
+        } else {
+            self.opening.no_funds = false;
+        }
+    }
+
+    /// No or not enough funds: tried again by itself, so that a topped-up wallet needs nobody's hand.
+    pub(super) fn wait_for_funds(&mut self, now_ms: u64, no_funds: bool) {
+        self.opening.no_funds |= no_funds;
+        self.opening.due_ms = now_ms.saturating_add(self.limits.backoff_ms(self.opening.tries));
+        // The pause for funds stays short: 8 times the least.
+        self.opening.tries =
+            if no_funds { (self.opening.tries + 1).min(3) } else { self.opening.tries.saturating_add(1) };
+    }
+
+    /// Our account as it stands: signs O1 for the next lane, if there is enough.
+    pub(super) fn on_own_account(&mut self, now_ms: u64, view: &AccountView, out: &mut Out) {
+        let Some(mut lane) = self.next_planned() else { return };
+        let promised = self.lanes.values().map(|l| &l.row).filter(|r| {
+            use EscrowState::{Created, Creating, Funding};
+            r.role == Role::Payer && matches!(r.state, Creating { .. } | Created | Funding { .. })
+        });
+        let (count, promised) =
+            promised.fold((1u64, lane.deposit.get()), |(n, sum), r| (n + 1, sum.saturating_add(r.deposit.get())));
+        let mut native = count.saturating_mul(ESCROW_RESERVES * self.limits.base_reserve + FEE_RESERVE);
+        if self.me.is_native() {
+            native = native.saturating_add(promised);
+        }
+        let short = Identity::spendable_native(view, self.limits.base_reserve) < native
+            || !self.me.is_native() && self.me.balance(view) < promised;
+        if short {
+            return self.wait_for_funds(now_ms, true);
+        }
+        let Ok(tx) = self.me.open(lane.index, view.sequence, OPEN_FEE) else {
+            return self.wait_for_funds(now_ms, false);
+        };
+        self.opening.no_funds = false;
+        self.opening.tries = 0;
+        lane.state = EscrowState::Creating { tx };
+        let escrow = lane.escrow;
+        self.save(lane, out);
+        self.submit(now_ms, escrow, out);
+    }
+
+    /// O1 is in a ledger.
+    pub(super) fn on_created(
+        &mut self,
+        now_ms: u64,
+        mut lane: EscrowRow,
+        ledger: u32,
+        ok: bool,
+        fee: u64,
+        out: &mut Out,
+    ) {
+        let link = lane.link;
+        if ok {
+            lane.created = ledger;
+            lane.state = EscrowState::Created;
+            self.note(now_ms, "escrow_created", &lane, Stroops::ZERO, fee, out);
+        } else {
+            // Most likely the account exists already (an old wallet without its store): the next counter is tried.
+            lane.state = EscrowState::Dropped;
+            self.note(now_ms, "escrow_failed", &lane, Stroops::ZERO, fee, out);
+            self.hold_off(now_ms, &link);
+        }
+        self.save(lane, out);
+    }
+
+    /// No new lane on this link for a while.
+    pub(super) fn hold_off(&mut self, now_ms: u64, link: &Id) {
+        let pause = self.limits.backoff_ms(3);
+        if let Some(link) = self.links.get_mut(link) {
+            link.refused_ms = now_ms.saturating_add(pause);
+        }
+    }
+
+    /// Says again what the partner has not answered yet on an opening lane.
+    pub(super) fn talk_opening(&self, lane: &EscrowRow, out: &mut Out) {
+        let message = match lane.state {
+            EscrowState::Created => Message::EscrowOffer(EscrowOffer {
+                link: lane.link,
+                escrow: lane.escrow,
+                created: lane.created,
+                deposit: lane.deposit,
+                period: lane.period,
+            }),
+            EscrowState::Funded if lane.seq_time > 0 => Message::EscrowReady(EscrowRef { escrow: lane.escrow }),
+            _ => return,
+        };
+        self.say(&lane.link, message, out);
+    }
+
+    pub(super) fn on_refund_signed(
+        &mut self,
+        now_ms: u64,
+        link: &Id,
+        signed: &RefundSigned,
+        out: &mut Out,
+    ) -> Result<(), RefusalCode> {
+        let mut lane = self.lane_on(link, &signed.escrow).ok_or(RefusalCode::LINK_UNKNOWN)?;
+        if lane.state != EscrowState::Created {
+            // A repeat of what we asked twice.
+            return if lane.refund.is_some() { Ok(()) } else { Err(RefusalCode::UNEXPECTED) };
+        }
+        let terms = self.terms(&lane).ok_or(RefusalCode::LINK_UNKNOWN)?;
+        // Checks the signature over the refund as rebuilt here; a wrong one costs nothing.
+        let tx = self.me.fund(&terms, lane.index, &signed.signature, FUND_FEE);
+        let tx = tx.map_err(|_| RefusalCode::CLAIM_INVALID)?;
+        lane.refund = Some(signed.signature);
+        lane.state = EscrowState::Funding { tx };
+        self.save(lane, out);
+        self.submit(now_ms, signed.escrow, out);
+        Ok(())
+    }
+
+    /// F is in a ledger.
+    pub(super) fn on_funded(&mut self, now_ms: u64, mut lane: EscrowRow, ok: bool, fee: u64, out: &mut Out) {
+        let (link, deposit) = (lane.link, lane.deposit);
+        if ok {
+            lane.state = EscrowState::Funded;
+            self.note(now_ms, "escrow_funded", &lane, deposit, fee, out);
+        } else {
+            lane.state = EscrowState::Dropped;
+            self.note(now_ms, "escrow_failed", &lane, Stroops::ZERO, fee, out);
+            self.hold_off(now_ms, &link);
+        }
+        self.save(lane, out);
+    }
+
+    pub(super) fn on_escrow_open(
+        &mut self,
+        now_ms: u64,
+        link: &Id,
+        escrow: &EscrowRef,
+        out: &mut Out,
+    ) -> Result<(), RefusalCode> {
+        let mut lane = self.lane_on(link, &escrow.escrow).ok_or(RefusalCode::LINK_UNKNOWN)?;
+        match lane.state {
+            EscrowState::Funded => {}
+            EscrowState::Open | EscrowState::Retired => return Ok(()),
+            _ => return Err(RefusalCode::UNEXPECTED),
+        }
+        lane.state = EscrowState::Open;
+        self.note(now_ms, "escrow_opened", &lane, lane.deposit, 0, out);
+        self.save(lane, out);
+        self.retire_others(link, &escrow.escrow, out);
+        Ok(())
+    }
+
+    /// One lane of a link takes claims at a time: the newest.
+    pub(super) fn retire_others(&mut self, link: &Id, newest: &AccountKey, out: &mut Out) {
+        let open: Vec<EscrowRow> = self
+            .lanes_of(link)
+            .filter(|r| r.state == EscrowState::Open && r.escrow != *newest)
+            .map(|r| EscrowRow { state: EscrowState::Retired, ..r.clone() })
+            .collect();
+        for row in open {
+            self.save(row, out);
+        }
+    }
+
+    /// Forgets the lanes of a link that is given up before it was of any use.
+    pub(super) fn abandon(&mut self, link: &Id, out: &mut Out) {
+        let rows: Vec<EscrowRow> = self.lanes_of(link).cloned().collect();
+        for mut row in rows {
+            row.state = if row.state == EscrowState::Created { EscrowState::Spare } else { EscrowState::Dropped };
+            self.save(row, out);
+        }
+    }
+
+    pub(super) fn lane_mut(&mut self, escrow: &AccountKey) -> Option<&mut Lane> {
+        self.lanes.get_mut(escrow)
+    }
+}

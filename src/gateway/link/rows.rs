@@ -1,0 +1,335 @@
+//! What a link keeps in the store: one [`LinkRow`] per link, one [`EscrowRow`] per lane.
+use super::hexed;
+use crate::gateway::core::message::{AccountKey, Id, Signature};
+use crate::gateway::port::RelayId;
+use crate::units::Stroops;
+use serde::{Deserialize, Serialize};
+
+/// Which end of a link this node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Funds the escrow, signs claims.
+    Payer,
+    /// Is paid, flushes claims.
+    Payee,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Partner {
+    /// A relay, by its identity.
+    Relay(#[serde(with = "hexed")] RelayId),
+    /// A client at its guard, or a service.
+    Anonymous,
+}
+
+impl std::fmt::Debug for Partner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Partner::Relay(_)) { "Relay([…])" } else { "Anonymous" })
+    }
+}
+
+/// Durable state of a link; written once the partners agreed on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkRow {
+    /// Names the link for both sides.
+    #[serde(with = "hexed")]
+    pub id: Id,
+    /// Our end.
+    pub role: Role,
+    /// The other end.
+    pub partner: Partner,
+    /// Do we build the circuit for the partners' talk?
+    pub dials: bool,
+    /// The partner's account.
+    #[serde(with = "hexed")]
+    pub account: AccountKey,
+    /// The partner's signing key.
+    #[serde(with = "hexed")]
+    pub signer: AccountKey,
+    /// Seals what clients carry between the partners.
+    #[serde(with = "hexed")]
+    pub key: [u8; 32],
+    /// Names the link in what is carried.
+    #[serde(with = "hexed")]
+    pub tag: [u8; 8],
+    /// Deposit that the payer named.
+    pub deposit: Stroops,
+    /// Observation period O in seconds.
+    pub period: u32,
+    /// Unix milliseconds.
+    pub since_ms: u64,
+    /// The row may be deleted: nothing of worth ever was on the link, or all of it is over.
+    pub dropped: bool,
+}
+
+/// Durable state of a lane: one escrow account of a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EscrowRow {
+    /// The escrow account E.
+    #[serde(with = "hexed")]
+    pub escrow: AccountKey,
+    /// The link that it belongs to.
+    #[serde(with = "hexed")]
+    pub link: Id,
+    /// Our end.
+    pub role: Role,
+    /// Payer: counter that E's key is derived from, never used twice. Payee: order of arrival.
+    pub index: u32,
+    /// Ledger that created E, 0 = not yet known.
+    pub created: u32,
+    /// What is deposited.
+    pub deposit: Stroops,
+    /// Observation period O in seconds.
+    pub period: u32,
+    /// Where the lane stands.
+    pub state: EscrowState,
+    /// The payee's signature over the refund R.
+    #[serde(with = "hexed::option")]
+    pub refund: Option<Signature>,
+    /// Unix seconds of E's last sequence change as last read, 0 = not yet read.
+    pub seq_time: u64,
+    /// Stroops that reached the payee in epochs that are over.
+    pub landed: Stroops,
+    /// Payer: sum of all payments that were signed. Payee: sum of all payments that were credited.
+    pub total: Stroops,
+    /// The open epoch.
+    pub epoch: u32,
+    /// The largest claim of the open epoch: signed (payer), valid and held (payee).
+    pub held: Held,
+    /// The epoch before, while its flush is under way.
+    pub frozen: Option<Frozen>,
+    /// Payee: what the payer is about to carry from the epoch before into the open one.
+    pub carry: Option<Carry>,
+    /// Payee: the newest flush that is in a ledger, for `FlushDone`.
+    pub flushed: Option<Flushed>,
+    /// Payee: which parts of the recent epochs were credited, so that no claim is credited twice.
+    pub spans: Vec<Span>,
+    /// The newest payments by hop id, so that a repeat gets the same answer; at most [`RECENT`].
+    pub recent: Vec<Recent>,
+}
+
+/// How many payments a lane remembers by hop id.
+pub const RECENT: usize = 64;
+
+/// ```text
+/// payer: Planned ─O1 signed→ Creating ─landed→ Created ─refund signed→ Funding ─landed→ Funded ─partner: open→ Open
+///           ↑                   │ seq. used     │ link dropped            │ failed                              │ newer lane
+///           └───────────────────┘               ↓                         ↓                                     ↓
+///                                             Spare ─next lane→ Created  Dropped               Spent ←all landed─ Retired
+///
+/// payee: Offered ─escrow account checked→ Open ─newer lane→ Retired ─all landed, or O over→ Spent
+///           └─invalid, or replaced→ Dropped
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum EscrowState {
+    /// Payer: E's key is chosen; waits for funds and for the account's sequence number to be free.
+    Planned,
+    /// Payer: the transaction that creates E (O1) is signed and may be in a ledger.
+    Creating {
+        /// O1.
+        tx: Tx,
+    },
+    /// Payer: E exists; the payee has to sign the refund.
+    Created,
+    /// Payer: E exists and no link wants it; the next lane takes it.
+    Spare,
+    /// Payer: the funding transaction (F) is signed and may be in a ledger.
+    Funding {
+        /// F inside its fee bump.
+        tx: Tx,
+    },
+    /// Payer: the deposit is in E; the payee has to look at it.
+    Funded,
+    /// Payee: the refund is signed; the deposit is to come.
+    Offered,
+    /// Claims count.
+    Open,
+    /// A newer lane took over; late claims count, all of it gets flushed.
+    Retired,
+    /// Nothing more can come of it.
+    Spent,
+    /// Never opened.
+    Dropped,
+}
+
+impl EscrowState {
+    /// Stable name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            EscrowState::Planned => "planned",
+            EscrowState::Creating { .. } => "creating",
+            EscrowState::Created => "created",
+            EscrowState::Spare => "spare",
+            EscrowState::Funding { .. } => "funding",
+            EscrowState::Funded => "funded",
+            EscrowState::Offered => "offered",
+            EscrowState::Open => "open",
+            EscrowState::Retired => "retired",
+            EscrowState::Spent => "spent",
+            EscrowState::Dropped => "dropped",
+        }
+    }
+    /// On its way to `Open`.
+    pub fn is_opening(&self) -> bool {
+        use EscrowState::*;
+        matches!(self, Planned | Creating { .. } | Created | Funding { .. } | Funded | Offered)
+    }
+    /// Claims on it count.
+    pub fn is_usable(&self) -> bool {
+        matches!(self, EscrowState::Open | EscrowState::Retired)
+    }
+    /// Over.
+    pub fn is_over(&self) -> bool {
+        matches!(self, EscrowState::Spent | EscrowState::Dropped)
+    }
+}
+
+/// A transaction that was signed and may be in a ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tx {
+    /// Its hash (of the fee bump, when it is one).
+    #[serde(with = "hexed")]
+    pub hash: [u8; 32],
+    /// TransactionEnvelope XDR.
+    #[serde(with = "hexed::bytes")]
+    pub envelope: Vec<u8>,
+    /// The sequence number that it uses (of the inner transaction's source).
+    pub sequence: i64,
+    /// Largest fee that it may cost, native stroops.
+    pub fee: u64,
+}
+
+/// A claim of one epoch: cumulative amount and the payer's signature, none while it is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Stroops.
+    pub cumulative: Stroops,
+    /// The payer's, over the claim transaction.
+    #[serde(with = "hexed::option")]
+    pub signature: Option<Signature>,
+}
+
+/// An epoch whose flush is under way. Nothing new is signed in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// Which.
+    pub epoch: u32,
+    /// Its largest claim.
+    pub held: Held,
+    /// What is to land, at most that.
+    pub amount: Stroops,
+    /// Payee: the flush itself once it is signed. Until then the payer's `FlushAck` is awaited.
+    pub flush: Option<Flush>,
+    /// Unix milliseconds of the freeze.
+    pub since_ms: u64,
+}
+
+/// A flush that is signed by both and may be in a ledger. Never replaced by another claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flush {
+    /// What it claims.
+    pub claim: Held,
+    /// The claim in its fee bump.
+    pub tx: Tx,
+}
+
+/// Signed minus landed of an epoch that is over, until the payer signed it into the open one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carry {
+    /// Stroops.
+    pub amount: Stroops,
+    /// Counts as held until then (unix milliseconds).
+    pub until_ms: u64,
+}
+
+/// A flush that is in a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flushed {
+    /// The epoch that it ended.
+    pub epoch: u32,
+    /// Of the fee bump.
+    #[serde(with = "hexed")]
+    pub hash: [u8; 32],
+}
+
+/// The part `from < x <= to` of an epoch's cumulative amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// Which epoch.
+    pub epoch: u32,
+    /// Stroops, exclusive.
+    pub from: u64,
+    /// Stroops, inclusive.
+    pub to: u64,
+}
+
+/// One payment on a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recent {
+    /// Names the payment at the payee.
+    #[serde(with = "hexed")]
+    pub hop: Id,
+    /// What it added.
+    pub amount: Stroops,
+    /// Where it was signed.
+    pub epoch: u32,
+    /// Cumulative amount of its claim.
+    pub cumulative: Stroops,
+}
+
+impl EscrowRow {
+    /// A lane before anything happened on it.
+    pub fn new(escrow: AccountKey, link: &LinkRow, index: u32, state: EscrowState) -> Self {
+        EscrowRow {
+            escrow,
+            link: link.id,
+            role: link.role,
+            index,
+            created: 0,
+            deposit: link.deposit,
+            period: link.period,
+            state,
+            refund: None,
+            seq_time: 0,
+            landed: Stroops::ZERO,
+            total: Stroops::ZERO,
+            epoch: 0,
+            held: Held::default(),
+            frozen: None,
+            carry: None,
+            flushed: None,
+            spans: Vec::new(),
+            recent: Vec::new(),
+        }
+    }
+    /// The payment with this hop id, while it is remembered.
+    pub fn recent(&self, hop: &Id) -> Option<&Recent> {
+        self.recent.iter().rev().find(|r| r.hop == *hop)
+    }
+    /// Remembers a payment and forgets the oldest beyond [`RECENT`].
+    pub fn remember(&mut self, payment: Recent) {
+        if self.recent.len() >= RECENT {
+            self.recent.remove(0);
+        }
+        self.recent.push(payment);
+    }
+    /// E's sequence number before its first transaction.
+    pub fn base_sequence(&self) -> i64 {
+        i64::from(self.created) << 32
+    }
+    /// The transaction whose fate is open, if any.
+    pub fn pending_tx(&self) -> Option<&Tx> {
+        match &self.state {
+            EscrowState::Creating { tx } | EscrowState::Funding { tx } => Some(tx),
+            _ => self.frozen.as_ref().and_then(|f| f.flush.as_ref()).map(|f| &f.tx),
+        }
+    }
+    /// True while the partners still have something to settle here.
+    pub fn is_unsettled(&self) -> bool {
+        self.state.is_opening() || self.frozen.is_some() || (self.state.is_usable() && self.total > self.landed)
+    }
+}

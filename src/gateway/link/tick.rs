@@ -1,0 +1,123 @@
+//! Timers: every step that waits for something is tried again here, and what nobody wants any more is forgotten.
+use super::limits::{ASK_TIMEOUT_MS, FORGET_MS};
+use super::links::Links;
+use super::rows::{EscrowRow, EscrowState, Role};
+use crate::gateway::core::message::{AccountKey, Id};
+use crate::gateway::port::{Effect, Out, Row};
+use crate::units::Stroops;
+use rand::Rng;
+
+impl Links {
+    /// To be called about once a second, and once after `load`.
+    pub fn on_tick(&mut self, now_ms: u64, rng: &mut impl Rng, out: &mut Out) {
+        self.forget_asks(now_ms);
+        self.sweep(now_ms, out);
+        let lanes: Vec<AccountKey> = self.lanes.keys().copied().collect();
+        for escrow in lanes {
+            self.end_if_over(now_ms, &escrow, out);
+            let payee = self.lanes.get(&escrow).is_some_and(|l| l.row.role == Role::Payee && l.row.state.is_usable());
+            if payee {
+                self.flush_if_due(now_ms, rng, &escrow, out);
+            }
+            self.poke(now_ms, escrow, out);
+        }
+        let bare: Vec<Id> = self
+            .links
+            .values()
+            .filter(|l| l.row.role == Role::Payer && !l.tentative && l.circ.is_some())
+            .filter(|l| self.open_lane(&l.row.id).is_none())
+            .map(|l| l.row.id)
+            .collect();
+        for link in bare {
+            self.plan_if_needed(now_ms, &link, out);
+        }
+        self.pump_openings(now_ms, out);
+        let dials: Vec<_> = self.dials.keys().copied().collect();
+        for (relay, role) in dials {
+            self.dial(now_ms, relay, role, out);
+        }
+    }
+
+    /// Does the lane's next step, if it waits for nothing.
+    pub(super) fn poke(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
+        let Some(entry) = self.lanes.get(&escrow) else { return };
+        if entry.busy.is_some() || now_ms < entry.due_ms {
+            return;
+        }
+        let (lane, look) = (entry.row.clone(), entry.look);
+        if lane.pending_tx().is_some() {
+            return self.look_up(now_ms, escrow, false, out);
+        }
+        match lane.state {
+            EscrowState::Planned | EscrowState::Spare => return,
+            EscrowState::Created => self.talk_opening(&lane, out),
+            EscrowState::Funded if lane.seq_time == 0 => return self.ask_escrow(now_ms, escrow, out),
+            EscrowState::Funded => self.talk_opening(&lane, out),
+            _ if look => return self.ask_escrow(now_ms, escrow, out),
+            EscrowState::Offered => return,
+            _ if lane.role == Role::Payer && lane.frozen.is_some() => return self.ask_escrow(now_ms, escrow, out),
+            _ if lane.role == Role::Payee && self.poke_payee(now_ms, &lane, out) => {}
+            _ => return,
+        }
+        if self.lanes.get(&escrow).is_some_and(|l| l.busy.is_none()) {
+            self.pause(now_ms, &escrow);
+        }
+    }
+
+    /// A question whose answer got lost is asked again.
+    fn forget_asks(&mut self, now_ms: u64) {
+        let old = |(_, since): (u64, u64)| now_ms >= since.saturating_add(ASK_TIMEOUT_MS);
+        if let Some((tag, _)) = self.opening.busy.filter(|busy| old(*busy)) {
+            self.opening.busy = None;
+            self.asks.remove(&tag);
+        }
+        for lane in self.lanes.values_mut() {
+            if let Some((tag, _)) = lane.busy.filter(|busy| old(*busy)) {
+                lane.busy = None;
+                self.asks.remove(&tag);
+            }
+        }
+    }
+
+    /// A lane whose refund may be out, or that has nothing left to settle, is over.
+    fn end_if_over(&mut self, now_ms: u64, escrow: &AccountKey, out: &mut Out) {
+        let Some(lane) = self.lanes.get(escrow).map(|l| l.row.clone()) else { return };
+        if lane.state != EscrowState::Retired || lane.seq_time == 0 {
+            return;
+        }
+        let settled = lane.frozen.is_none() && lane.carry.is_none() && lane.claimed(now_ms) == lane.landed;
+        if now_ms >= lane.clock_ms(16) || settled && lane.role == Role::Payee && now_ms >= lane.clock_ms(8) {
+            self.end_lane(now_ms, lane, out);
+        }
+    }
+
+    /// Links without a partner and without a deposit go; what was set aside for them is free again.
+    fn sweep(&mut self, now_ms: u64, out: &mut Out) {
+        let worthless = |lane: &EscrowRow| {
+            use EscrowState::{Created, Offered, Planned};
+            matches!(lane.state, Planned | Created | Offered) && lane.total == Stroops::ZERO
+        };
+        let gone: Vec<Id> = self
+            .links
+            .values()
+            .filter(|l| l.circ.is_none() && now_ms >= l.idle_ms.saturating_add(FORGET_MS))
+            .filter(|l| !self.dials.values().any(|d| d.wanted && d.link == Some(l.row.id)))
+            .filter(|l| self.lanes_of(&l.row.id).all(worthless))
+            .map(|l| l.row.id)
+            .collect();
+        for id in gone {
+            self.abandon(&id, out);
+            self.dials.retain(|_, d| d.link != Some(id));
+            if let Some(mut link) = self.links.remove(&id).filter(|l| !l.tentative) {
+                link.row.dropped = true;
+                out.rows.push(Row::Link(Box::new(link.row)));
+            }
+        }
+    }
+
+    /// Closes the circuits of links, before a shutdown.
+    pub fn close_all(&mut self, out: &mut Out) {
+        let ours: Vec<_> = self.circuits.iter().filter(|(_, c)| c.ours).map(|(circ, _)| *circ).collect();
+        out.effects.extend(ours.into_iter().map(|circ| Effect::Close { circ }));
+    }
+}

@@ -1,0 +1,81 @@
+//! The loop around a [`Gateway`]: take events, handle them, make the rows durable, let the effects go.
+//!
+//! One thread owns the gateway and the store. Events that wait are handled together and share one commit.
+use super::node::{Gateway, Status};
+use super::port::{Effect, Event, Out};
+use crate::error::Result;
+use crate::store::Store;
+use rand::Rng;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Events that share one commit.
+const BATCH: usize = 256;
+/// Time between two ticks.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Where effects go. Must not block for long: the gateway stands still meanwhile.
+pub trait World {
+    /// Let one effect go.
+    fn release(&mut self, effect: Effect);
+}
+
+/// A gateway with its store and its world.
+pub struct Reactor<S, W, R> {
+    gateway: Gateway,
+    store: S,
+    world: W,
+    rng: R,
+    status: Arc<Mutex<Status>>,
+    ticked: Option<Instant>,
+}
+
+impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
+    /// `status` is refreshed at each tick.
+    pub fn new(gateway: Gateway, store: S, world: W, rng: R, status: Arc<Mutex<Status>>) -> Self {
+        Reactor { gateway, store, world, rng, status, ticked: None }
+    }
+
+    /// Until every sender of `events` is gone or the store fails: without a durable row no effect may leave.
+    pub fn run(mut self, events: &Receiver<Event>) -> Result<()> {
+        while self.run_once(events)? {}
+        Ok(())
+    }
+
+    /// One batch. False when there will be no more events.
+    pub fn run_once(&mut self, events: &Receiver<Event>) -> Result<bool> {
+        let wait = self.ticked.map_or(Duration::ZERO, |at| TICK.saturating_sub(at.elapsed()));
+        let mut out = Out::default();
+        let now = now_ms();
+        let mut open = true;
+        match events.recv_timeout(wait) {
+            Ok(event) => self.gateway.handle(now, &mut self.rng, event, &mut out),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => open = false,
+        }
+        for event in events.try_iter().take(BATCH - 1) {
+            self.gateway.handle(now, &mut self.rng, event, &mut out);
+        }
+        let tick = self.ticked.is_none_or(|at| at.elapsed() >= TICK);
+        if tick {
+            self.ticked = Some(Instant::now());
+            self.gateway.handle(now, &mut self.rng, Event::Tick, &mut out);
+        }
+        if !out.rows.is_empty() {
+            self.store.commit(&out.rows)?;
+        }
+        for effect in out.effects {
+            self.world.release(effect);
+        }
+        if tick && let Ok(mut status) = self.status.lock() {
+            *status = self.gateway.status();
+        }
+        Ok(open)
+    }
+}
+
+/// Unix milliseconds.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}

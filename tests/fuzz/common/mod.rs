@@ -1,0 +1,3 @@
+//! What the fuzz targets check, shared with the fast tests that replay the corpus on stable.
+pub mod make;
+pub mod properties;
