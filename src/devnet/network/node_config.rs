@@ -33,7 +33,9 @@ pub fn of(spec: &NodeSpec, node: &NodeView, state: &State) -> Result<GatewayConf
         _ => config::Role::Relay,
     };
     let site = match (role, node.listen, &state.web) {
-        (config::Role::Site, Some(listen), Some(web)) => Some(Site { listen, upstream: web.address, paid_paths: vec!["/".into()] }),
+        (config::Role::Site, Some(listen), Some(web)) => {
+            Some(Site { listen, upstream: web.address, paid_paths: vec!["/".into()] })
+        }
         (config::Role::Site, ..) => return Err(missing("web server")),
         _ => None,
     };
