@@ -30,7 +30,6 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use world::RealWorld;
 
@@ -77,7 +76,7 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         }
         None => None,
     };
-    let signals = tokio::spawn(forward_signals(tor.clone()));
+    let signals = tokio::spawn(crate::tor::signals::forward(tor.clone()));
 
     let code = tor.wait().await;
     signals.abort();
@@ -102,7 +101,7 @@ fn needs_socks(config: &GatewayConfig) -> bool {
 
 fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Result<Gateway> {
     let asset = config.ledger.asset()?;
-    let me = Identity::new(wallet.account_key(), config.ledger.network(), asset);
+    let me = Identity::new(wallet.clone(), config.ledger.network(), asset);
     let spent = snapshot.spent(now_ms());
     let links = Links::load(me, limits(config), snapshot.links, snapshot.escrows)?;
     let serve = config.offer.as_ref().map(|offer| {
@@ -238,28 +237,4 @@ fn spawn_reactor(
 
 fn thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<std::thread::JoinHandle<T>> {
     std::thread::Builder::new().name(name.into()).spawn(work).map_err(|e| Error::later("MW-APP-2", format!("no thread for {name}: {e}")))
-}
-
-async fn forward_signals(tor: TorHandle) {
-    let wanted = [
-        (SignalKind::hangup(), Signal::Reload),
-        (SignalKind::terminate(), Signal::Shutdown),
-        (SignalKind::interrupt(), Signal::Shutdown),
-        (SignalKind::user_defined1(), Signal::Dump),
-        (SignalKind::user_defined2(), Signal::Debug),
-    ];
-    let mut tasks = tokio::task::JoinSet::new();
-    for (kind, word) in wanted {
-        let Ok(mut stream) = signal(kind) else { continue };
-        let tor = tor.clone();
-        tasks.spawn(async move {
-            let mut seen = 0u32;
-            while stream.recv().await.is_some() {
-                seen += 1;
-                let again = seen > 1 && word == Signal::Shutdown;
-                let _ = tor.signal(if again { Signal::Halt } else { word });
-            }
-        });
-    }
-    while tasks.join_next().await.is_some() {}
 }

@@ -1,5 +1,5 @@
 //! `magicwave devnet`: a private network on this machine.
-use super::{devnet_look, devnet_up};
+use super::{devnet_demo, devnet_ledger, devnet_look, devnet_replay, devnet_up};
 use clap::{Parser, Subcommand};
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
@@ -23,6 +23,12 @@ enum Verb {
     Status(devnet_look::StatusArgs),
     /// Show what the nodes say
     Logs(devnet_look::LogsArgs),
+    /// Show the main job: a paid download, payments on the ledger, and what happens to who does not pay
+    Demo(devnet_demo::Args),
+    /// Serve a test ledger with Horizon's paths
+    Ledger(devnet_ledger::Args),
+    /// Apply recorded transactions to the test ledger and compare the results
+    Replay(devnet_replay::Args),
 }
 
 /// Where a network lies.
@@ -48,6 +54,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Down(args) => devnet_look::down(args),
         Verb::Status(args) => devnet_look::status(args),
         Verb::Logs(args) => devnet_look::logs(args),
+        Verb::Demo(args) => devnet_demo::run(args),
+        Verb::Ledger(args) => devnet_ledger::run(args),
+        Verb::Replay(args) => devnet_replay::run(args),
     };
     match done {
         // Whoever read our output, `head` for one, has seen enough.

@@ -61,10 +61,10 @@ async fn hold(options: Options, supervised: bool) -> anyhow::Result<ExitCode> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut told =
         async || tokio::select! { _ = interrupt.recv() => (), _ = terminate.recv() => (), _ = hangup.recv() => () };
-    note(&format!("starting {} nodes in {}\n", options.topology.nodes.len(), dir.display()));
+    note(&format!("a devnet in {}\n", dir.display()));
     let mut board = Board::new();
     let up = async {
-        let mut net = Devnet::start(options).await?;
+        let mut net = Devnet::start_telling(options, |what| note(&format!("  {what}\n"))).await?;
         net.wait_ready(|progress| board.show(progress)).await?;
         anyhow::Ok(net)
     };

@@ -5,7 +5,10 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 mod devnet;
+mod devnet_demo;
+mod devnet_ledger;
 mod devnet_look;
+mod devnet_replay;
 mod devnet_up;
 pub mod fetch;
 mod tor;
@@ -35,4 +38,10 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Verb::Fetch(args) => fetch::run(args),
         Verb::Tor(args) => tor::run(args),
     }
+}
+
+/// Logs go to standard error; `MAGICWAVE_LOG` sets the filter, e.g. `magicwave=debug`.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MAGICWAVE_LOG").unwrap_or_else(|_| "magicwave=info".into());
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

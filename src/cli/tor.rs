@@ -1,21 +1,17 @@
 //! `magicwave tor`: the patched tor as a program of its own; arguments, signals and exit status are tor's.
-use crate::tor::control::Signal;
-use crate::tor::{TorEvent, TorHandle, daemon, run_tor, sys};
+use crate::config::GatewayConfig;
+use crate::tor::{TorEvent, daemon, run_tor, signals, sys};
 use anyhow::Context;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
-
-/// How long a tor that was told to halt may take before the process ends without it.
-const HALT_LIMIT: Duration = Duration::from_secs(15);
 
 /// Every argument goes to tor as it is, `--help` included.
 #[derive(clap::Args)]
 #[command(
     disable_help_flag = true,
     disable_version_flag = true,
-    override_usage = "magicwave tor [-f TORRC] [tor options...]\n       magicwave tor --version | --help | --verify-config | --hash-password PASSWORD | …"
+    override_usage = "magicwave tor [--gateway FILE] [-f TORRC] [tor options...]\n       magicwave tor --version | --help | --verify-config | --hash-password PASSWORD | …"
 )]
 pub struct Args {
     /// As in tor(1), e.g. `-f torrc --SocksPort 9050`
@@ -33,14 +29,20 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if daemon::is_command(&args) {
         return Ok(exit_code(daemon::run_command(&args)?));
     }
+    let (gateway, args) = split_gateway(args)?;
+    let config = gateway.map(|file| GatewayConfig::load(&file)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(if config.is_some() { 2 } else { 1 })
         .enable_all()
         .build()
         .context("no runtime for the control socket")?;
+    if let Some(config) = config {
+        crate::cli::log();
+        return Ok(exit_code(runtime.block_on(crate::app::run(config, args))?));
+    }
     let status = runtime.block_on(async {
         let (tor, mut events) = run_tor(args, None).await?;
-        let forwarding = tokio::spawn(forward_signals(tor.clone()));
+        let forwarding = tokio::spawn(signals::forward(tor.clone()));
         while let Some(event) = events.recv().await {
             if let TorEvent::Exited { .. } = event {
                 break;
@@ -52,6 +54,19 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(exit_code(status))
 }
 
+/// Takes our one option out of tor's: `--gateway FILE` turns payments on.
+fn split_gateway(args: Vec<String>) -> anyhow::Result<(Option<PathBuf>, Vec<String>)> {
+    let (mut file, mut rest, mut words) = (None, Vec::new(), args.into_iter());
+    while let Some(word) = words.next() {
+        if word == "--gateway" {
+            file = Some(PathBuf::from(words.next().context("--gateway wants the name of a file")?));
+        } else {
+            rest.push(word);
+        }
+    }
+    Ok((file, rest))
+}
+
 /// Upstream's release and our series, e.g. `tor 0.4.9.11 (magicwave 0.1.0: 9 patches, 1f0c2ab49d31)`.
 pub fn version() -> String {
     format!("{} (magicwave {}: {})", sys::version(), env!("CARGO_PKG_VERSION"), env!("MAGICWAVE_SERIES"))
@@ -60,38 +75,4 @@ pub fn version() -> String {
 /// As tor's own main does it: what is no exit status is 1.
 fn exit_code(status: i32) -> ExitCode {
     ExitCode::from(u8::try_from(status).unwrap_or(1))
-}
-
-/// HUP, INT, TERM, USR1 and USR2 mean what they mean to tor. The second INT or TERM stops at once; when even that is
-/// not obeyed in time, the process ends as if it were killed.
-pub async fn forward_signals(tor: TorHandle) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut user1 = signal(SignalKind::user_defined1())?;
-    let mut user2 = signal(SignalKind::user_defined2())?;
-    let mut stopping = false;
-    loop {
-        let wanted = tokio::select! {
-            Some(()) = hangup.recv() => Signal::Reload,
-            Some(()) = interrupt.recv() => Signal::Shutdown,
-            Some(()) = terminate.recv() => Signal::Halt,
-            Some(()) = user1.recv() => Signal::Dump,
-            Some(()) = user2.recv() => Signal::Debug,
-        };
-        let stop = matches!(wanted, Signal::Shutdown | Signal::Halt);
-        let wanted = if stop && stopping { Signal::Halt } else { wanted };
-        stopping |= stop;
-        let sent = tor.signal(wanted);
-        if wanted == Signal::Halt {
-            let tor = tor.clone();
-            tokio::spawn(async move {
-                if sent.is_ok() && tokio::time::timeout(HALT_LIMIT, tor.wait()).await.is_ok() {
-                    return;
-                }
-                let _ = writeln!(std::io::stderr(), "tor did not stop when told to; ending without it");
-                std::process::exit(1);
-            });
-        }
-    }
 }

@@ -197,7 +197,7 @@ pub enum TorEvent {
     LaunchFailed {
         /// Of `TorHandle::launch`.
         token: u64,
-        /// tor's END_CIRC_REASON_*.
+        /// tor's END_CIRC_REASON_*; its internal ones are negative there, so 2^32 - 2 here is "no path".
         reason: u32,
     },
     /// How far tor is.

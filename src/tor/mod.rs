@@ -16,6 +16,8 @@ pub mod line;
 #[cfg(feature = "node")]
 pub mod policy;
 #[cfg(feature = "node")]
+pub mod signals;
+#[cfg(feature = "node")]
 pub mod sys;
 
 #[cfg(feature = "node")]

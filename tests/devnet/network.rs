@@ -1,6 +1,6 @@
 //! The network itself, on the distribution's tor.
 use magicwave::devnet::network::child::ProcessId;
-use magicwave::devnet::network::{Devnet, Options, State, Topology};
+use magicwave::devnet::network::{Devnet, NodeSpec, Options, Role, State, Topology};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -125,4 +125,22 @@ async fn a_detached_network_is_seen_and_ended_from_the_command_line() {
     assert!(run("down", &[]).status.success());
     assert!(!pids.iter().any(ProcessId::is_running));
     assert_eq!(run("status", &[]).status.code(), Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_somebody_else_has_is_said_after_other_ports_were_tried() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = format!("SocksPort {}", held.local_addr().expect("bound"));
+    let nodes = vec![
+        NodeSpec::stock("auth", Role::Authority),
+        NodeSpec::stock("exit", Role::Exit),
+        NodeSpec::stock("client", Role::Client).with_torrc(taken),
+    ];
+    let topology = Topology { nodes, ledger: false, web: false };
+    let mut told = Vec::new();
+    let options = Options { topology, ..Options::new(dir.path().join("net")).expect("options") };
+    let error = Devnet::start_telling(options, |what| told.push(what.to_owned())).await.expect_err("port is taken");
+    assert_eq!(error.code, "MW-NET-3", "{error}");
+    assert_eq!(told.iter().filter(|what| what.contains("other ports")).count(), 2, "{told:?}");
 }

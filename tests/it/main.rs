@@ -1,8 +1,16 @@
-//! Fast tests over the whole crate, one file per subject: no network outside the loopback, no child processes.
+//! Fast tests over the whole crate, one file per subject: no network outside the loopback.
 mod layers;
+mod ledger_engine;
+#[cfg(feature = "node")]
+mod ledger_http;
+mod ledger_property;
 mod ledger_replay;
+#[cfg(feature = "node")]
+mod ledger_verbs;
 mod links;
 mod stellar_check;
+#[cfg(feature = "node")]
+mod stellar_escrow;
 #[cfg(feature = "node")]
 mod stellar_horizon;
 #[cfg(feature = "node")]

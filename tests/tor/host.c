@@ -129,9 +129,11 @@ on_event(void *arg, const mw_event_t *ev)
 {
   (void) arg;
   /* Before anybody reads of the event and asks for the next one. */
-  if (ev->kind == MW_EV_COUNTERS && ev->circ == raw.circ && raw.wanted) {
-    raw.wanted = 0;
+  if (ev->kind == MW_EV_COUNTERS &&
+      __atomic_load_n(&raw.wanted, __ATOMIC_ACQUIRE) &&
+      ev->circ == raw.circ) {
     send_raw();
+    __atomic_store_n(&raw.wanted, 0, __ATOMIC_RELEASE);
   }
   pthread_mutex_lock(&out_mutex);
   printf("{\"kind\":%u,\"role\":%u,\"circ\":%" PRIu64 ",\"token\":%" PRIu64
@@ -220,10 +222,14 @@ run_line(const char *line)
     r = mw_send(circ, hop, body, from_hex(hex, body, sizeof(body)));
   } else if (sscanf(line, "raw %" SCNu64 " %u %2047s", &circ, &hop, hex)
              == 3) {
+    int n;
+    for (n = 0; n < 2000 && __atomic_load_n(&raw.wanted, __ATOMIC_ACQUIRE);
+         ++n)
+      usleep(1000);
     raw.circ = circ;
     raw.hop = hop;
     raw.len = from_hex(hex, raw.body, sizeof(raw.body));
-    raw.wanted = 1;
+    __atomic_store_n(&raw.wanted, 1, __ATOMIC_RELEASE);
     r = mw_query(circ);
   } else if (sscanf(line, "flood %" SCNu64 " %u %" SCNu64, &circ, &hop,
                     &cells) == 3) {

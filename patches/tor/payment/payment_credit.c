@@ -18,7 +18,8 @@
  * is granted (cumulative over the circuit's life), plus a small base, plus
  * free cells: these are drawn one by one from the pool of the client's
  * address or of the upstream relay, and go back when a grant covers them.
- * In TRICKLE a token bucket lets some cells pass, in STOPPED none. Payment
+ * In TRICKLE a token bucket lets some cells pass, as far as the pool's own
+ * bucket does, in STOPPED none. Payment
  * cells to and from this hop never ask.
  *
  * Exempt are directory circuits (they end here and carry BEGIN_DIR only) and,
@@ -77,6 +78,18 @@ free_window(const payment_circ_t *pc)
   return MIN(payment_policy.free_cells, PAYMENT_FREE_BEHIND_GUARD);
 }
 
+/** Return the pool that this circuit draws from; NULL when its channel to the
+ * previous hop is gone. */
+static struct payment_pool_t *
+get_pool(payment_circ_t *pc)
+{
+  payment_service_t *s = &pc->service;
+  const channel_t *chan = TO_OR_CIRCUIT(pc->circ)->p_chan;
+  if (!s->pool && chan)
+    s->pool = payment_pool_get(chan, pc->prev_is_client);
+  return s->pool;
+}
+
 /** True when what is used and <b>pending</b> more cells are granted or free;
  * draws free cells when that is what it takes. */
 static bool
@@ -97,13 +110,7 @@ is_covered(payment_circ_t *pc, unsigned pending)
     draw = MAX(draw, MIN(REOPEN_CELLS, window - s->drawn));
   if (draw > window - s->drawn)
     return false;
-  if (!s->pool) {
-    const channel_t *chan = TO_OR_CIRCUIT(pc->circ)->p_chan;
-    if (!chan)
-      return false;
-    s->pool = payment_pool_get(chan, pc->prev_is_client);
-  }
-  if (!payment_pool_take(s->pool, (uint32_t)draw))
+  if (!get_pool(pc) || !payment_pool_take(s->pool, (uint32_t)draw))
     return false;
   s->drawn += (uint32_t)draw;
   return true;
@@ -119,20 +126,20 @@ set_state(payment_circ_t *pc, uint32_t state)
   payment_emit(pc, MW_EV_STATE, 0);
 }
 
-/** Put into the bucket what time has brought. */
-static void
-fill_bucket(payment_service_t *s, uint64_t now)
+/** Put into *<b>bucket</b>, last filled *<b>at</b>, what came until <b>now</b>
+ * at <b>rate</b> bytes per second; it holds what one second brings. */
+void
+payment_fill_bucket(int64_t *bucket, uint64_t *at, uint64_t now,
+                    uint64_t rate)
 {
-  const uint64_t ms = MIN(now - s->bucket_at, MAX_FILL_MS);
-  const int64_t cap = MAX((int64_t)payment_policy.trickle_bytes,
-                          2 * PAYMENT_CELL_BYTES);
-  const int64_t more =
-    (int64_t)(ms * payment_policy.trickle_bytes / 1000);
+  const uint64_t ms = MIN(now - *at, MAX_FILL_MS);
+  const int64_t cap = MAX((int64_t)rate, 2 * PAYMENT_CELL_BYTES);
+  const int64_t more = (int64_t)(ms * rate / 1000);
 
   if (more <= 0)
     return;
-  s->bucket_at = now;
-  s->bucket = MIN(s->bucket + more, cap);
+  *at = now;
+  *bucket = MIN(*bucket + more, cap);
 }
 
 /** TRICKLE becomes STOPPED when it lasted for the grace time. */
@@ -165,18 +172,24 @@ payment_may_pass(payment_circ_t *pc, unsigned pending)
     payment_make_busy(pc);
   }
   payment_check_grace(pc, now);
-  if (s->state != MW_STATE_TRICKLE)
+  if (s->state != MW_STATE_TRICKLE || !get_pool(pc))
     return false;
-  fill_bucket(s, now);
-  return s->bucket >= PAYMENT_CELL_BYTES;
+  payment_fill_bucket(&s->bucket, &s->bucket_at, now,
+                      payment_policy.trickle_bytes);
+  return s->bucket >= PAYMENT_CELL_BYTES &&
+    payment_pool_may_trickle(s->pool, now);
 }
 
 /** <b>cells</b> passed. Cells of our own may put the bucket into debt. */
 void
 payment_charge(payment_circ_t *pc, unsigned cells)
 {
-  if (pc->service.state == MW_STATE_TRICKLE)
-    pc->service.bucket -= (int64_t)cells * PAYMENT_CELL_BYTES;
+  const int64_t bytes = (int64_t)cells * PAYMENT_CELL_BYTES;
+  if (pc->service.state != MW_STATE_TRICKLE)
+    return;
+  pc->service.bucket -= bytes;
+  if (pc->service.pool)
+    payment_pool_charge(pc->service.pool, bytes);
 }
 
 /** Something changed in the circuit's favour, or may have: let held cells go

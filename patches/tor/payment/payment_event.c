@@ -167,8 +167,8 @@ payment_emit_cell(payment_circ_t *pc, unsigned hop, const uint8_t *cell,
   payment_call_host(&ev);
 }
 
-/** One event of <b>kind</b> with the final or current counters of each hop
- * that <b>wanted</b> names. */
+/** One event of <b>kind</b> with the counters of each hop, or of those only
+ * that speak. */
 static void
 emit_each_hop(payment_circ_t *pc, uint32_t kind, bool only_speaking)
 {

@@ -66,7 +66,7 @@ typedef struct payment_service_t {
   uint64_t bucket_at;
   /** Bytes that may pass now; below zero after a debt of our own cells. */
   int64_t bucket;
-  /** Where free cells come from. */
+  /** Where free cells come from, and what caps the trickle; once needed. */
   struct payment_pool_t *pool;
   /** Cells held towards the origin (raw, before our layer of encryption) and
    * away from it (after our layer of decryption). */
@@ -178,6 +178,8 @@ void payment_emit_ready(void);
 
 /* payment_credit.c */
 void payment_service_init(payment_circ_t *pc);
+void payment_fill_bucket(int64_t *bucket, uint64_t *at, uint64_t now,
+                         uint64_t rate);
 bool payment_may_pass(payment_circ_t *pc, unsigned pending);
 void payment_charge(payment_circ_t *pc, unsigned cells);
 bool payment_is_exempt(const payment_circ_t *pc);
@@ -202,6 +204,8 @@ struct payment_pool_t *payment_pool_get(const channel_t *chan, bool client);
 void payment_pool_release(struct payment_pool_t *pool);
 bool payment_pool_take(struct payment_pool_t *pool, uint32_t cells);
 void payment_pool_return(struct payment_pool_t *pool, uint32_t cells);
+bool payment_pool_may_trickle(struct payment_pool_t *pool, uint64_t now);
+void payment_pool_charge(struct payment_pool_t *pool, int64_t bytes);
 void payment_pool_free_all(void);
 
 /* payment_queue.c */

@@ -13,6 +13,11 @@
  * when they are paid for, and one by one with time; closing a circuit gives
  * nothing back.
  *
+ * The trickle of unpaid circuits has a purse for the same reason: however
+ * many circuits trickle, those of one address together get no more than
+ * ADDRESS_TRICKLES times the rate of one, those of one relay no more than
+ * RELAY_TRICKLES times.
+ *
  * A pool lives while a circuit uses it or until it is full again. There are
  * at most MAX_POOLS; who comes when all are taken shares one last pool.
  **/
@@ -25,6 +30,9 @@
 
 /** Most pools at a time. */
 #define MAX_POOLS 16384
+/** How many circuits' trickle one client address, one upstream relay has. */
+#define ADDRESS_TRICKLES 4
+#define RELAY_TRICKLES 64
 /** Look for pools to drop at most so often, in ms. */
 #define SWEEP_MS 1000
 
@@ -45,6 +53,9 @@ typedef struct payment_pool_t {
   uint32_t taken;
   /** Up to when the refill is accounted for, in ms. */
   uint64_t refilled_at;
+  /** Bytes that may trickle now, and when that was brought up to date. */
+  int64_t bucket;
+  uint64_t bucket_at;
 } payment_pool_t;
 
 static inline int
@@ -154,7 +165,7 @@ payment_pool_get(const channel_t *chan, bool client)
   if (!p) {
     p = tor_malloc_zero(sizeof(*p));
     p->key = search.key;
-    p->refilled_at = now;
+    p->refilled_at = p->bucket_at = now;
     HT_INSERT(payment_pool_map, &pools, p);
   }
   ++p->refs;
@@ -191,6 +202,24 @@ payment_pool_return(payment_pool_t *p, uint32_t cells)
   if (!p)
     return;
   p->taken -= MIN(cells, p->taken);
+}
+
+/** May another cell trickle through a circuit of this pool? */
+bool
+payment_pool_may_trickle(payment_pool_t *p, uint64_t now)
+{
+  const uint32_t factor =
+    p->key.kind == POOL_ADDRESS ? ADDRESS_TRICKLES : RELAY_TRICKLES;
+  payment_fill_bucket(&p->bucket, &p->bucket_at, now,
+                      (uint64_t)payment_policy.trickle_bytes * factor);
+  return p->bucket >= PAYMENT_CELL_BYTES;
+}
+
+/** So much trickled. */
+void
+payment_pool_charge(payment_pool_t *p, int64_t bytes)
+{
+  p->bucket -= bytes;
 }
 
 /** Free everything, at the end. */

@@ -19,8 +19,7 @@
 #include "feature/payment/payment_sys.h"
 #include "lib/subsys/subsys.h"
 
-/** What we advertise; payment_sys is the only place that names it besides
- * protover.c. */
+/** What we advertise; protover.c and versions.c know how to read it. */
 #define PAYMENT_PROTOCOL "MagicWave=1"
 
 mw_policy_t payment_policy;

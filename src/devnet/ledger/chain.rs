@@ -7,6 +7,7 @@ use super::outcome::{Outcome, TxError, Verdict};
 use super::state::{Header, Key, State};
 use super::valid;
 use super::xdr::{Limits, TransactionResultPair, WriteXdr};
+use crate::redact::Sensitive;
 use ed25519_dalek::SigningKey;
 use std::collections::BTreeMap;
 
@@ -22,7 +23,7 @@ const REPLACE_FACTOR: i128 = 10;
 /// How a network begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Genesis {
-    /// Names the network; its hash is the seed of the root account.
+    /// Names the network.
     pub passphrase: String,
     /// Stroops an operation.
     pub base_fee: u32,
@@ -34,6 +35,8 @@ pub struct Genesis {
     pub close_time: u64,
     /// What the root account holds, in stroops.
     pub total_coins: i64,
+    /// Seed of the root account; `None`: the network id, as in any standalone network.
+    pub root_seed: Option<Sensitive<[u8; 32]>>,
 }
 
 impl Genesis {
@@ -46,11 +49,13 @@ impl Genesis {
             protocol: 19,
             close_time,
             total_coins: 1_000_000_000_000_000_000,
+            root_seed: None,
         }
     }
-    /// The key of the root account: its seed is the network id.
+    /// The key of the root account.
     pub fn root_key(&self) -> SigningKey {
-        SigningKey::from_bytes(&network_id(&self.passphrase))
+        let seed = self.root_seed.map_or_else(|| network_id(&self.passphrase), |seed| seed.0);
+        SigningKey::from_bytes(&seed)
     }
 }
 
@@ -245,7 +250,8 @@ impl Ledger {
         let mut order: Vec<(Id, i64, i64)> =
             self.pending.iter().map(|(id, p)| (*id, p.frame.fee_bid(), p.frame.fee_ops())).collect();
         if order.iter().map(|(_, _, ops)| ops).sum::<i64>() > MAX_OPERATIONS {
-            order.sort_by_key(|(_, fee, ops)| std::cmp::Reverse(fee / (*ops).max(1)));
+            // fee per operation in fixed point, highest first
+            order.sort_by_key(|(_, fee, ops)| std::cmp::Reverse((i128::from(*fee) << 64) / i128::from((*ops).max(1))));
             let mut room = MAX_OPERATIONS;
             order.retain(|(_, _, ops)| {
                 let fits = *ops <= room;

@@ -5,14 +5,22 @@
 pub mod apply;
 pub mod auth;
 pub mod chain;
+pub mod codes;
 pub mod entry;
 pub mod frame;
+#[cfg(feature = "node")]
+pub mod http;
 pub mod ops;
 pub mod outcome;
 pub mod replay;
 mod sponsor;
 pub mod state;
+#[cfg(feature = "node")]
+pub mod store;
+#[cfg(feature = "node")]
+mod time;
 pub mod valid;
+pub mod view;
 
 pub use chain::{Applied, Closed, Genesis, Ledger, Submission};
 pub use frame::{Frame, network_id};

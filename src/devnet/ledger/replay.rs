@@ -14,6 +14,9 @@ use std::str::FromStr;
 /// Longest recording that is read, in bytes.
 pub const MAX_RECORDING_BYTES: usize = 256 * 1024 * 1024;
 
+/// Most ledgers that are replayed.
+pub const MAX_LEDGERS: u32 = 10_000_000;
+
 /// A recording. Fields that replay does not need are left out.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Recording {
@@ -96,6 +99,9 @@ pub enum RecordingError {
     /// No first ledger.
     #[error("the recording does not begin with ledger 1")]
     NoGenesis,
+    /// More than [`MAX_LEDGERS`].
+    #[error("the recording is longer than 10000000 ledgers")]
+    TooLong,
 }
 
 fn decode<T: ReadXdr>(text: &str, what: &str) -> Result<T, RecordingError> {
@@ -125,14 +131,27 @@ pub fn replay(recording: &Recording) -> Result<Report, RecordingError> {
         protocol: first.protocol,
         close_time: recording.close_times.get(&1).copied().unwrap_or(0),
         total_coins: first.total_coins,
+        root_seed: None,
     });
+    if recording.last_ledger > MAX_LEDGERS {
+        return Err(RecordingError::TooLong);
+    }
+    let mut rejected: BTreeMap<u32, Vec<&Rejected>> = BTreeMap::new();
+    for refusal in &recording.rejected {
+        rejected.entry(refusal.after_ledger).or_default().push(refusal);
+    }
+    let after = |number: u32| rejected.get(&number).map_or(&[][..], Vec::as_slice);
     let mut report = Report::default();
-    refusals(recording, &ledger, 1, &mut report)?;
+    refusals(recording, after(1), &ledger, &mut report)?;
     for number in 2..=recording.last_ledger {
         let close_time = recording.close_times.get(&number).copied().unwrap_or(ledger.header().close_time);
         let recorded = ledgers.get(&number).copied();
         close(recording, recorded, close_time, &mut ledger, &mut report)?;
-        refusals(recording, &ledger, number, &mut report)?;
+        refusals(recording, after(number), &ledger, &mut report)?;
+    }
+    let beyond = |number: &u32| !(1..=recording.last_ledger).contains(number);
+    for number in rejected.keys().chain(ledgers.keys()).filter(|n| beyond(n)) {
+        report.differences.push(format!("ledger {number} lies outside 1..={}", recording.last_ledger));
     }
     finals(recording, &ledger, &mut report)?;
     Ok(report)
@@ -189,9 +208,16 @@ fn frame(envelope: &str, ledger: &Ledger) -> Result<Frame, RecordingError> {
     Frame::parse(envelope, ledger.network_id()).map_err(|_| RecordingError::Xdr("an envelope".to_owned()))
 }
 
-fn refusals(recording: &Recording, ledger: &Ledger, number: u32, report: &mut Report) -> Result<(), RecordingError> {
-    let next = recording.close_times.get(&(number + 1)).copied().unwrap_or(ledger.header().close_time + 1);
-    for rejected in recording.rejected.iter().filter(|r| r.after_ledger == number) {
+fn refusals(
+    recording: &Recording,
+    rejected: &[&Rejected],
+    ledger: &Ledger,
+    report: &mut Report,
+) -> Result<(), RecordingError> {
+    let number = ledger.header().ledger;
+    let next = recording.close_times.get(&number.saturating_add(1)).copied();
+    let next = next.unwrap_or(ledger.header().close_time.saturating_add(1));
+    for rejected in rejected {
         let frame = frame(&rejected.envelope, ledger)?;
         if frame.tx.operations.iter().any(is_unsupported) {
             report.unsupported += 1;

@@ -22,6 +22,7 @@ pub(super) enum Short {
 }
 
 /// Maps a reserve problem to the operation's own code where it has one.
+#[allow(clippy::result_large_err, reason = "an operation's failure is the XDR result itself")]
 pub(super) fn or_low<T>(result: Result<T, Short>, low: OperationResultTr) -> Result<T, Stop> {
     result.map_err(|short| match short {
         Short::LowReserve => Stop::Op(OperationResult::OpInner(low)),

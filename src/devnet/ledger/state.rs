@@ -114,19 +114,15 @@ pub struct State {
 impl State {
     /// The account for a change.
     pub fn account_mut(&mut self, id: &Id) -> Option<&mut Account> {
-        let ledger = self.ledger;
-        self.accounts.get_mut(id).map(|a| {
-            a.modified = ledger;
-            a
-        })
+        let account = self.accounts.get_mut(id)?;
+        account.modified = self.ledger;
+        Some(account)
     }
     /// The trustline for a change.
     pub fn trust_mut(&mut self, id: &Id, asset: &Asset) -> Option<&mut TrustLine> {
-        let ledger = self.ledger;
-        self.trust.get_mut(&(*id, asset.clone())).map(|t| {
-            t.modified = ledger;
-            t
-        })
+        let line = self.trust.get_mut(&(*id, asset.clone()))?;
+        line.modified = self.ledger;
+        Some(line)
     }
     /// Trustlines of an account.
     pub fn trust_of(&self, id: &Id) -> impl Iterator<Item = &TrustLine> {

@@ -13,7 +13,7 @@ pub const PRICE: Price = Price(1 << 10);
 /// Stroops that a hop keeps of each payment that it passes on.
 const FEE: u64 = 1 << 3;
 /// What a payer stays ahead, and what one payment buys: the payment cells of three hops stay below 0.5 % of it.
-const AHEAD: u32 = 8 * MIB;
+const AHEAD: u32 = 2 * MIB;
 const INCREMENT: u32 = 4 * MIB;
 
 /// Where the seed of a node's wallet lies.
@@ -33,7 +33,7 @@ pub fn of(spec: &NodeSpec, node: &NodeView, state: &State) -> Result<GatewayConf
         _ => config::Role::Relay,
     };
     let site = match (role, node.listen, &state.web) {
-        (config::Role::Site, Some(listen), Some(web)) => Some(Site { listen, upstream: web.address }),
+        (config::Role::Site, Some(listen), Some(web)) => Some(Site { listen, upstream: web.address, paid_paths: vec!["/".into()] }),
         (config::Role::Site, ..) => return Err(missing("web server")),
         _ => None,
     };

@@ -85,6 +85,11 @@ pub struct Devnet {
 impl Devnet {
     /// Makes keys and configuration and starts everything; returns when every process listens.
     pub async fn start(options: Options) -> Result<Self> {
+        Self::start_telling(options, |_| ()).await
+    }
+
+    /// The same; `tell` hears in words what is being done.
+    pub async fn start_telling(options: Options, mut tell: impl FnMut(&str)) -> Result<Self> {
         options.topology.check()?;
         let tools = Tools::find(options.topology.web)?;
         let lock = state::claim(&options.state_dir)?;
@@ -97,8 +102,9 @@ impl Devnet {
             _lock: lock,
         };
         for attempt in 1.. {
-            match net.start_all().await {
+            match net.start_all(&mut tell).await {
                 Err(e) if e.code == "MW-NET-3" && attempt < STARTS => {
+                    tell(&format!("once more with other ports: {}", e.text));
                     net.running.clear();
                     state::clear(&net.options.state_dir)?;
                     net.state = launch::plan(&net.options)?;
@@ -112,7 +118,9 @@ impl Devnet {
         Ok(net)
     }
 
-    async fn start_all(&mut self) -> Result<()> {
+    async fn start_all(&mut self, tell: &mut impl FnMut(&str)) -> Result<()> {
+        let accounts = if self.options.topology.ledger { "accounts on the ledger, " } else { "" };
+        tell(&format!("making keys, {accounts}files of the web server"));
         // Saved first: whoever finds the directory after a crash must be able to tell what it is.
         self.state.save(&self.options.state_dir)?;
         launch::make_directories(&self.state)?;
@@ -135,6 +143,7 @@ impl Devnet {
         let (common, ledger, web) = futures::try_join!(keys, with_money, with_web)?;
         self.running.extend([ledger, web].into_iter().flatten().map(|(name, running)| (name.to_owned(), running)));
         launch::configure(&self.options, &self.state, &common)?;
+        tell(&format!("starting {} nodes", self.state.nodes.len()));
         for i in 0..self.state.nodes.len() {
             self.start_node(i)?;
         }
@@ -177,13 +186,14 @@ impl Devnet {
         for (name, running) in &mut self.running {
             let Some(status) = running.ended() else { continue };
             let node = self.state.nodes.iter().find(|n| n.name == *name);
-            let log = node.map(bootstrap::tail).unwrap_or_default();
-            if bootstrap::port_taken(&log) {
-                return Err(Error::later("MW-NET-3", format!("somebody took a port of {name}")));
-            }
             let services = self.state.ledger.iter().chain(&self.state.web);
             let service = services.map(|s| &s.output).find(|o| o.parent().is_some_and(|d| d.ends_with(name)));
             let output = node.map(|n| &n.output).or(service).map(|p| launch::last_lines(p)).unwrap_or_default();
+            let log = node.map(bootstrap::tail).unwrap_or_default();
+            // tor opens its listeners before its log.
+            if bootstrap::port_taken(&log) || bootstrap::port_taken(&output) {
+                return Err(Error::later("MW-NET-3", format!("somebody took a port of {name}")));
+            }
             let log: Vec<_> = log.lines().collect();
             let log = log[log.len().saturating_sub(8)..].join("\n");
             let text = format!("{name} ended with {status}; its last words:\n{log}\n{output}");

@@ -35,7 +35,6 @@ RunAsDaemon 0
 ShutdownWaitLength 0
 GeoIPFile /dev/null
 GeoIPv6File /dev/null
-DisableDebuggerAttachment 0
 TestingServerDownloadInitialDelay 0
 TestingClientDownloadInitialDelay 0
 TestingServerConsensusDownloadInitialDelay 0
@@ -52,8 +51,7 @@ V3AuthDistDelay 2
 ";
 
 /// For relays: nothing of theirs leaves the machine, name look-ups included. Their own circuits (self-tests, link
-/// partners' talk) take any guard: a guard of ours that saw a first consensus with no other guard in it would otherwise
-/// stay without one.
+/// partners' talk) take any guard: a guard has only the other one, and a first consensus may lack it.
 const RELAY: &str = "\
 AssumeReachable 1
 UseEntryGuards 0
@@ -72,6 +70,8 @@ ExitPolicy reject private:*
 ExitPolicy accept *:*
 ";
 
+/// Everybody is Stable and Fast from the first consensus on: a guard must be both, and by their short uptimes and first
+/// measurements half of the relays are not, which leaves clients without any guard.
 const AUTHORITY: &str = "\
 AuthoritativeDirectory 1
 V3AuthoritativeDirectory 1
@@ -81,6 +81,9 @@ TestingDirAuthVoteExitIsStrict 1
 TestingDirAuthVoteHSDir *
 TestingDirAuthVoteGuardIsStrict 1
 TestingMinExitFlagThreshold 0
+AuthDirVoteStableGuaranteeMinUptime 0
+AuthDirVoteStableGuaranteeMTBF 0
+AuthDirFastGuarantee 1 byte
 ";
 
 const CLIENT: &str = "\

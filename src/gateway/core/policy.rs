@@ -11,7 +11,7 @@ pub const RESERVATIONS_MAX: usize = 1024;
 /// Sites with an own count per day, at most; those beyond it share one count.
 pub const SITES_MAX: usize = 4096;
 /// The name under which sites beyond `SITES_MAX` are counted together.
-const OTHER_SITES: Id = [0xff; 16];
+pub const OTHER_SITES: Id = [0xff; 16];
 
 /// What the user configured. Arrays are by kind: Tor, Ipfs, Http.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

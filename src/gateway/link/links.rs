@@ -185,6 +185,11 @@ impl Links {
         Ok(all)
     }
 
+    /// The asset that all links are in.
+    pub fn asset(&self) -> crate::gateway::core::message::AssetId {
+        self.me.asset()
+    }
+
     pub(super) fn link_of(&self, row: LinkRow) -> Link {
         let partner = (row.role == Role::Payee).then_some(&row.account);
         let signer = self.me.signer(row.role, &row.id, partner);

@@ -2,6 +2,7 @@
 //!
 //! Offers, liquidity pools, contracts and inflation are refused with opNOT_SUPPORTED; everything else of the classic
 //! operations is here. Rules are those of protocol 19.
+#![allow(clippy::result_large_err, reason = "an operation's failure is the XDR result itself")]
 mod account;
 mod asset;
 mod claimable;
