@@ -351,12 +351,11 @@ impl Pay {
     pub fn settle(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
         let on_circuit = || self.passes.iter().filter(|p| p.circ == circ && p.call.is_none());
         let Some(c) = self.circuits.get(&circ).filter(|c| c.began) else { return };
-        // Replies from behind a hop that holds are held too: it is paid first and alone.
-        let held = c
-            .hops
-            .iter()
-            .take(c.speaking)
-            .position(|h| h.request.as_ref().is_some_and(|r| r.state > 0 && r.amount_due > h.paid));
+        // Replies from behind a hop that holds are held too: it is paid first and alone. A request that was paid since
+        // says nothing any more.
+        let dues: Vec<Stroops> = c.hops.iter().take(c.speaking).map(|h| due(h, &c.rate, &self.terms)).collect();
+        let holds = |h: &HopState| h.request.as_ref().is_some_and(|r| r.state > 0);
+        let held = c.hops.iter().zip(&dues).position(|(h, due)| holds(h) && !due.is_zero());
         let reach = held.map_or(c.speaking, |k| k + 1);
         let ready = c.hops.iter().take(reach).take_while(|h| h.offer.is_some() && h.not_before <= now).count();
         if ready == 0 || on_circuit().count() >= MAX_PASSES {
@@ -366,8 +365,7 @@ impl Pay {
         if on_circuit().any(|p| p.payees.len() <= ready) {
             return;
         }
-        let dues: Vec<Stroops> = c.hops.iter().take(ready).map(|h| due(h, &c.rate, &self.terms)).collect();
-        let Some(last) = dues.iter().rposition(|d| !d.is_zero()) else { return };
+        let Some(last) = dues[..ready].iter().rposition(|d| !d.is_zero()) else { return };
         let guard = c.hops[0].hop.relay;
         match links.can_pay(&guard) {
             Readiness::Ready => {}
