@@ -278,6 +278,8 @@ impl GatewayConfig {
         if let Some(site) = &self.site {
             let upstream = site.upstream;
             require(upstream.ip().is_loopback(), || format!("site.upstream {upstream} is not on the loopback"))?;
+            let odd = site.paid_paths.iter().find(|path| !path.starts_with('/'));
+            require(odd.is_none(), || format!("site.paid_paths: {odd:?} does not begin with a slash"))?;
         }
         self.links.check()?;
         self.policy.check()
@@ -359,6 +361,7 @@ impl Links {
         require(self.flush_secs > 0 && self.period_secs / 4 >= self.flush_secs, || {
             "links.flush_secs: at least 1 and at most a quarter of links.period_secs".into()
         })?;
+        require(!self.denomination.is_zero(), || "links.denomination is 0; 1 flushes exact amounts".into())?;
         require(self.max_ledger_fee >= 200, || "links.max_ledger_fee: a flush costs at least 200 native stroops".into())
     }
 }

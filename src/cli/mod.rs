@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 mod devnet;
 mod devnet_demo;
-pub mod devnet_ledger;
+mod devnet_ledger;
 mod devnet_look;
-pub mod devnet_replay;
+mod devnet_replay;
 mod devnet_up;
-pub mod fetch;
+mod fetch;
 mod tor;
 
 /// Anonymous access to the web where those who carry it are paid for what they carry.
@@ -42,7 +42,6 @@ pub fn run() -> anyhow::Result<ExitCode> {
 
 /// Logs go to standard error; `MAGICWAVE_LOG` sets the filter, e.g. `magicwave=debug`.
 fn log() {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_env("MAGICWAVE_LOG").unwrap_or_else(|_| "magicwave=info".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MAGICWAVE_LOG").unwrap_or_else(|_| "magicwave=info".into());
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

@@ -68,12 +68,19 @@ fn values_that_cannot_be_meant_are_refused() {
     assert!(broken("asset_issuer = \"G", "asset_issuer = \"X").contains("asset_issuer"));
     assert!(refused(TEST, "[links]\nflush_secs = 604800\n").contains("quarter"));
     assert!(refused(TEST, "[links]\nliquidity = 5\n").contains("liquidity"));
-    assert!(refused(TEST, "[site]\nlisten = \"127.0.0.1:1\"\nupstream = \"192.0.2.1:2\"\n").contains("only a site"));
+    assert!(
+        refused(TEST, "[site]\nlisten = \"127.0.0.1:1\"\nupstream = \"192.0.2.1:2\"\npaid_paths = [\"/\"]\n")
+            .contains("only a site")
+    );
 }
 
 #[test]
 fn a_site_stands_before_a_server_on_the_loopback_only() {
-    let site = text(TEST, "[site]\nlisten = \"127.0.0.1:1\"\nupstream = \"192.0.2.1:2\"\n").replace("relay", "site");
+    let site = text(TEST, "[site]\nlisten = \"127.0.0.1:1\"\nupstream = \"192.0.2.1:2\"\npaid_paths = [\"/\"]\n")
+        .replace("relay", "site");
     assert!(GatewayConfig::parse(&site).expect_err("upstream").text.contains("site.upstream"));
-    GatewayConfig::parse(&site.replace("192.0.2.1", "127.0.0.1")).expect("good");
+    let good = site.replace("192.0.2.1", "127.0.0.1");
+    GatewayConfig::parse(&good).expect("good");
+    let odd = GatewayConfig::parse(&good.replace("[\"/\"]", "[\"/\", \"films\"]")).expect_err("no path");
+    assert!(odd.text.contains("films"), "{odd}");
 }

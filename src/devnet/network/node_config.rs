@@ -14,6 +14,8 @@ pub const PRICE: Price = Price(1 << 10);
 const FEE: u64 = 1 << 3;
 /// What a payer stays ahead, and what one payment buys: the payment cells of three hops stay below 0.5 % of it.
 const AHEAD: u32 = 2 * MIB;
+/// The most that a payer is ahead at one hop of one circuit.
+const AHEAD_MOST: u32 = 32 * MIB;
 const INCREMENT: u32 = 4 * MIB;
 
 /// Where the seed of a node's wallet lies.
@@ -33,7 +35,9 @@ pub fn of(spec: &NodeSpec, node: &NodeView, state: &State) -> Result<GatewayConf
         _ => config::Role::Relay,
     };
     let site = match (role, node.listen, &state.web) {
-        (config::Role::Site, Some(listen), Some(web)) => Some(Site { listen, upstream: web.address, paid_paths: vec!["/".into()] }),
+        (config::Role::Site, Some(listen), Some(web)) => {
+            Some(Site { listen, upstream: web.address, paid_paths: vec!["/".into()] })
+        }
         (config::Role::Site, ..) => return Err(missing("web server")),
         _ => None,
     };
@@ -77,7 +81,7 @@ fn offer() -> Result<Offer> {
 fn pay() -> Result<Pay> {
     let day = stroops(100 * 10_000_000)?;
     let (max_price, max_fee) = (Price(PRICE.0 * 4), stroops(FEE * 4)?);
-    Ok(Pay { ahead_bytes: AHEAD, increment_bytes: INCREMENT, max_price, max_fee, day, site: day })
+    Ok(Pay { ahead_bytes: AHEAD_MOST, increment_bytes: INCREMENT, max_price, max_fee, day, site: day })
 }
 
 fn links() -> Result<Links> {
