@@ -238,6 +238,11 @@ impl Devnet {
         }
     }
 
+    /// What it was started with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// What the network is made of.
     pub fn state(&self) -> &State {
         &self.state
