@@ -47,9 +47,16 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     let reader = store.reader()?;
     let (listener, token) = crate::api::bind(&config.api_socket)?;
 
+    let mut tor_args = tor_args;
+    if config.role != Role::Relay {
+        // A leg that a relay holds would stall the other legs while the client's queue grows without a useful bound.
+        tracing::info!("conflux is off: paid circuits use one leg");
+        tor_args.extend(["--ConfluxEnabled".into(), "0".into()]);
+    }
     let (tor, tor_events) = run_tor(tor_args, Some(policy(&config))).await?;
     let (events, inbox) = sync_channel(EVENTS);
-    let (cells, calls, exchanges) = (Arc::new(Mutex::new(Cells::default())), Arc::new(Calls::default()), Arc::new(Exchanges::default()));
+    let (cells, calls, exchanges) =
+        (Arc::new(Mutex::new(Cells::default())), Arc::new(Calls::default()), Arc::new(Exchanges::default()));
     let (status, streams) = (Arc::new(Mutex::new(Status::default())), Arc::new(Streams::default()));
 
     let pump = pump(tor_events, events.clone(), cells.clone(), streams.clone())?;
@@ -67,7 +74,16 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     };
     let reactor = spawn_reactor(gateway, store, world, status.clone(), inbox, tor.clone())?;
 
-    let backend = Backend { tor: tor.clone(), events: events.clone(), calls: calls.clone(), exchanges, streams, status, reader, socks };
+    let backend = Backend {
+        tor: tor.clone(),
+        events: events.clone(),
+        calls: calls.clone(),
+        exchanges,
+        streams,
+        status,
+        reader,
+        socks,
+    };
     let api = tokio::spawn(crate::api::serve(listener, token, Arc::new(backend)));
     let site = match &config.site {
         Some(site) => {
@@ -119,7 +135,11 @@ fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Resul
         Serve::new(terms, rand::random(), snapshot.hops)
     });
     let pay = config.pay.as_ref().map(|pay| {
-        let terms = PayTerms { asset: links.asset(), network: config.ledger.network().short(), max_ahead_bytes: u64::from(pay.ahead_bytes) };
+        let terms = PayTerms {
+            asset: links.asset(),
+            network: config.ledger.network().short(),
+            max_ahead_bytes: u64::from(pay.ahead_bytes),
+        };
         let limits = BudgetLimits {
             day: pay.day,
             site: pay.site,
@@ -150,7 +170,18 @@ fn limits(config: &GatewayConfig) -> Limits {
 }
 
 fn policy(config: &GatewayConfig) -> Policy {
-    let ConfigPolicy { stock_clients, free_cells, free_cells_address, free_cells_channel, free_refill_ms, base_cells, trickle_bytes, grace_ms, max_held_cells, max_held_total } = config.policy;
+    let ConfigPolicy {
+        stock_clients,
+        free_cells,
+        free_cells_address,
+        free_cells_channel,
+        free_refill_ms,
+        base_cells,
+        trickle_bytes,
+        grace_ms,
+        max_held_cells,
+        max_held_total,
+    } = config.policy;
     Policy {
         relay: config.role == Role::Relay,
         stock_clients: match stock_clients {
@@ -173,7 +204,12 @@ fn ledger(config: &GatewayConfig, socks: Option<SocketAddr>, wallet: &Wallet) ->
     let (endpoint, timing) = match config.ledger.route()? {
         LedgerRoute::Loopback(address) => (Endpoint::loopback(LoopbackAddr::try_from(address)?)?, Timing::devnet()),
         LedgerRoute::Tor(base) => {
-            let socks = socks.ok_or_else(|| Error::never("MW-APP-1", "the ledger is reached through tor, and this tor has no SocksPort; add one to its torrc"))?;
+            let socks = socks.ok_or_else(|| {
+                Error::never(
+                    "MW-APP-1",
+                    "the ledger is reached through tor, and this tor has no SocksPort; add one to its torrc",
+                )
+            })?;
             let timing = if base.contains("//127.0.0.1:") { Timing::devnet() } else { Timing::default() };
             (Endpoint::tor(LoopbackAddr::try_from(socks)?, &base)?, timing)
         }
@@ -185,18 +221,27 @@ fn ledger(config: &GatewayConfig, socks: Option<SocketAddr>, wallet: &Wallet) ->
 async fn socks_port(tor: &TorHandle) -> Result<SocketAddr> {
     for _ in 0..100 {
         if let Ok(listeners) = tor.getinfo("net/listeners/socks").await {
-            let found = listeners.split_whitespace().filter_map(|word| word.trim_matches('"').parse::<SocketAddr>().ok());
+            let found =
+                listeners.split_whitespace().filter_map(|word| word.trim_matches('"').parse::<SocketAddr>().ok());
             if let Some(socks) = found.into_iter().find(|a| a.ip().is_loopback()) {
                 return Ok(socks);
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Err(Error::never("MW-APP-1", "this tor has no SocksPort on the loopback; a client and a ledger behind tor need one"))
+    Err(Error::never(
+        "MW-APP-1",
+        "this tor has no SocksPort on the loopback; a client and a ledger behind tor need one",
+    ))
 }
 
 /// tor's events, on a thread that may wait: a gateway that is behind slows itself down, never tor.
-fn pump(mut tor: mpsc::Receiver<TorEvent>, events: SyncSender<Event>, cells: Arc<Mutex<Cells>>, streams: Arc<Streams>) -> Result<std::thread::JoinHandle<()>> {
+fn pump(
+    mut tor: mpsc::Receiver<TorEvent>,
+    events: SyncSender<Event>,
+    cells: Arc<Mutex<Cells>>,
+    streams: Arc<Streams>,
+) -> Result<std::thread::JoinHandle<()>> {
     let work = move || {
         while let Some(event) = tor.blocking_recv() {
             if let TorEvent::Stream(stream) = &event
@@ -235,6 +280,12 @@ fn spawn_reactor(
     })
 }
 
-fn thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<std::thread::JoinHandle<T>> {
-    std::thread::Builder::new().name(name.into()).spawn(work).map_err(|e| Error::later("MW-APP-2", format!("no thread for {name}: {e}")))
+fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<std::thread::JoinHandle<T>> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(|e| Error::later("MW-APP-2", format!("no thread for {name}: {e}")))
 }

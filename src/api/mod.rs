@@ -71,7 +71,12 @@ pub async fn serve(listener: UnixListener, token: String, backend: Arc<dyn Backe
 pub fn bind(socket: &Path) -> Result<(UnixListener, String)> {
     use std::io::Write;
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let fail = |e: std::io::Error| Error::never("MW-API-3", format!("cannot serve the api at {}: {e}. Check the directory and its rights.", socket.display()));
+    let fail = |e: std::io::Error| {
+        Error::never(
+            "MW-API-3",
+            format!("cannot serve the api at {}: {e}. Check the directory and its rights.", socket.display()),
+        )
+    };
     match std::fs::remove_file(socket) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(fail(e)),
         _ => {}
@@ -89,11 +94,17 @@ pub fn bind(socket: &Path) -> Result<(UnixListener, String)> {
 }
 
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.strip_prefix("Bearer "));
     if given.is_some_and(|given| same(given.as_bytes(), shared.token.as_bytes())) {
         return next.run(request).await;
     }
-    let body = Json(serde_json::json!({"code": "MW-API-4", "text": "a bearer token is wanted: it lies in api.token beside the socket"}));
+    let body = Json(
+        serde_json::json!({"code": "MW-API-4", "text": "a bearer token is wanted: it lies in api.token beside the socket"}),
+    );
     (StatusCode::UNAUTHORIZED, body).into_response()
 }
 
@@ -105,7 +116,8 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 fn reply(result: Result<serde_json::Value>) -> Response {
     match result {
         Ok(value) => Json(value).into_response(),
-        Err(e) => (StatusCode::UNPROCESSABLE_ENTITY, Json(serde_json::json!({"code": e.code, "text": e.text}))).into_response(),
+        Err(e) => (StatusCode::UNPROCESSABLE_ENTITY, Json(serde_json::json!({"code": e.code, "text": e.text})))
+            .into_response(),
     }
 }
 

@@ -72,7 +72,11 @@ impl crate::api::Backend for Backend {
 
     fn pay(&self, call: PayCall) -> BoxFuture<'_, PayAnswer> {
         Box::pin(async {
-            self.pay_service(call).await.unwrap_or_else(|e| PayAnswer { code: e.code.into(), text: e.text, ..PayAnswer::default() })
+            self.pay_service(call).await.unwrap_or_else(|e| PayAnswer {
+                code: e.code.into(),
+                text: e.text,
+                ..PayAnswer::default()
+            })
         })
     }
 
@@ -93,7 +97,8 @@ impl Backend {
         let site = origin.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let no_client = || Error::never("MW-PAY-3", "this node is no client: it has no SOCKS port and pays no service");
         let socks = self.socks.ok_or_else(no_client)?;
-        let exchange = self.exchanges.open(Talk { socks, isolation: wish.isolation.clone(), origin, session: wish.session });
+        let exchange =
+            self.exchanges.open(Talk { socks, isolation: wish.isolation.clone(), origin, session: wish.session });
         let until = Instant::now() + PAY_PATIENCE;
         loop {
             let answer = match self.streams.circuit(&wish.isolation) {
@@ -125,7 +130,11 @@ impl Backend {
                     tokio::time::sleep(PAY_PAUSE).await;
                 }
                 Answer::Failed(code) => {
-                    return Ok(PayAnswer { code: code.name().into(), text: code.text().into(), ..PayAnswer::default() });
+                    return Ok(PayAnswer {
+                        code: code.name().into(),
+                        text: code.text().into(),
+                        ..PayAnswer::default()
+                    });
                 }
                 _ => return Err(internal()),
             }

@@ -30,9 +30,18 @@ struct Front {
 }
 
 /// Serves visitors at `keys.listen` until it is aborted.
-pub async fn serve(keys: &SiteKeys, price: Price, network: [u8; 8], events: SyncSender<Event>, calls: Arc<Calls>) -> Result<JoinHandle<()>> {
+pub async fn serve(
+    keys: &SiteKeys,
+    price: Price,
+    network: [u8; 8],
+    events: SyncSender<Event>,
+    calls: Arc<Calls>,
+) -> Result<JoinHandle<()>> {
     let listener = TcpListener::bind(keys.listen).await.map_err(|e| {
-        Error::later("MW-SITE-1", format!("cannot listen at {}: {e}. Is another program there? Change site.listen.", keys.listen))
+        Error::later(
+            "MW-SITE-1",
+            format!("cannot listen at {}: {e}. Is another program there? Change site.listen.", keys.listen),
+        )
     })?;
     let paid = keys.paid_paths.iter().map(|prefix| (prefix.clone(), price)).collect();
     let front = Arc::new(Front { events, calls, credit: Mutex::new(HashMap::new()) });

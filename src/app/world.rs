@@ -4,8 +4,8 @@ use crate::gateway::core::message::Message;
 use crate::gateway::port::{Effect, Event, LedgerAnswer, LedgerCall, LedgerResult};
 use crate::gateway::reactor::World;
 use crate::gateway::transport::http::client::{Dial, PayClient};
-use crate::redact::Sensitive;
 use crate::gateway::transport::tor_cell::Cells;
+use crate::redact::Sensitive;
 use crate::stellar::horizon::HorizonLedger;
 use crate::tor::daemon::TorHandle;
 use std::sync::mpsc::SyncSender;
@@ -73,7 +73,9 @@ impl World for RealWorld {
 impl RealWorld {
     fn ask_ledger(&self, call: LedgerCall) {
         let tag = match &call {
-            LedgerCall::Submit { tag, .. } | LedgerCall::Account { tag, .. } | LedgerCall::Transaction { tag, .. } => *tag,
+            LedgerCall::Submit { tag, .. } | LedgerCall::Account { tag, .. } | LedgerCall::Transaction { tag, .. } => {
+                *tag
+            }
         };
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             let result = LedgerResult::Unknown { why: "too many calls to the ledger are waiting".into() };

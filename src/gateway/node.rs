@@ -72,7 +72,9 @@ impl Gateway {
                     pay.on_begin(now, rng, &mut self.links, circ, out);
                 }
             }
-            Event::Message { circ, hop, message, own, peer } => self.on_message(now, rng, circ, hop, message, own, peer, out),
+            Event::Message { circ, hop, message, own, peer } => {
+                self.on_message(now, rng, circ, hop, message, own, peer, out)
+            }
             Event::Garbage { circ, hop, code } => {
                 // Only a payee answers: an answer to an answer would go round for ever.
                 if hop == 0 {
@@ -110,7 +112,13 @@ impl Gateway {
                 }
             }
             Event::Pay { call, circ, exchange, offer, request, site } => match &mut self.pay {
-                Some(pay) => pay.pay_service(now, rng, &mut self.links, ServiceWish { call, circ, exchange, offer, request, site }, out),
+                Some(pay) => pay.pay_service(
+                    now,
+                    rng,
+                    &mut self.links,
+                    ServiceWish { call, circ, exchange, offer, request, site },
+                    out,
+                ),
                 None => out.effects.push(Effect::Answer { call, answer: Answer::Failed(RefusalCode::UNEXPECTED) }),
             },
             Event::Http { exchange, messages } => {
@@ -163,7 +171,17 @@ impl Gateway {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn on_message(&mut self, now: u64, rng: &mut impl Rng, circ: CircuitId, hop: u32, message: Message, own: Counted, peer: Counted, out: &mut Out) {
+    fn on_message(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        circ: CircuitId,
+        hop: u32,
+        message: Message,
+        own: Counted,
+        peer: Counted,
+        out: &mut Out,
+    ) {
         let Some(end) = self.ends.get(&circ).cloned() else { return };
         match end {
             End::Talk(relay) => self.links.on_message(now, rng, circ, Partner::Relay(relay), message, out),
@@ -180,7 +198,8 @@ impl Gateway {
             }
             End::Passing(_) => {
                 let Some(serve) = &mut self.serve else { return };
-                for message in serve.on_message(now, rng, &mut self.links, Key::Circuit(circ), Some(own), message, out) {
+                for message in serve.on_message(now, rng, &mut self.links, Key::Circuit(circ), Some(own), message, out)
+                {
                     out.effects.push(Effect::Send { circ, hop: 0, message });
                 }
             }

@@ -95,13 +95,19 @@ pub(super) fn check(db: &Connection) -> Result<Books> {
     let mut rows = query.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
         let (link, role): (String, String) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
-        for (what, journal, lanes) in [("paid", number(row, 2)?, number(row, 3)?), ("landed", number(row, 4)?, number(row, 5)?)] {
+        for (what, journal, lanes) in
+            [("paid", number(row, 2)?, number(row, 3)?), ("landed", number(row, 4)?, number(row, 5)?)]
+        {
             if journal != lanes {
-                books.wrong.push(format!("link {link} ({role}): {what} {journal} by the journal, {lanes} by its lanes"));
+                books
+                    .wrong
+                    .push(format!("link {link} ({role}): {what} {journal} by the journal, {lanes} by its lanes"));
             }
         }
     }
-    books.wrong.extend(texts(&moment, ORPHANS)?.into_iter().map(|link| format!("link {link}: no lane knows its money")));
+    books
+        .wrong
+        .extend(texts(&moment, ORPHANS)?.into_iter().map(|link| format!("link {link}: no lane knows its money")));
     books.wrong.extend(texts(&moment, OVERDRAWN)?.into_iter().map(|e| format!("escrow {e}: more than its deposit")));
     let sound = texts(&moment, "PRAGMA quick_check")?;
     books.wrong.extend(sound.into_iter().filter(|line| line != "ok").map(|line| format!("file: {line}")));

@@ -60,7 +60,8 @@ pub(super) fn prepare(db: &mut Connection) -> Result<()> {
         return Ok(());
     }
     if application != 0 || version != 0 {
-        let text = format!("The store has version {version}, this program knows {VERSION}; use the program that wrote it.");
+        let text =
+            format!("The store has version {version}, this program knows {VERSION}; use the program that wrote it.");
         return Err(Error::never("MW-STORE-3", text));
     }
     let tx = db.transaction().map_err(failed)?;

@@ -94,7 +94,10 @@ pub(super) fn bodies<T: DeserializeOwned>(db: &Connection, sql: &str, values: im
     let rows = query.query_map(values, |row| row.get::<_, String>(0)).map_err(failed)?;
     rows.map(|body| {
         serde_json::from_str(&body.map_err(failed)?).map_err(|error| {
-            Error::never("MW-STORE-6", format!("A row of the store cannot be read ({error}); restore it from a backup."))
+            Error::never(
+                "MW-STORE-6",
+                format!("A row of the store cannot be read ({error}); restore it from a backup."),
+            )
         })
     })
     .collect()

@@ -19,6 +19,8 @@ mod stellar_shapes;
 #[cfg(feature = "node")]
 mod stellar_socks;
 mod stellar_template;
+#[cfg(feature = "node")]
+mod store;
 mod wire_cells;
 mod wire_codec;
 mod wire_core;

@@ -31,3 +31,8 @@ fn the_corpus_of_reassembly_holds() {
 fn the_corpus_of_sealed_bodies_holds() {
     replay("sealed", properties::sealed);
 }
+
+#[test]
+fn the_corpus_of_http_holds() {
+    replay("http", properties::http);
+}

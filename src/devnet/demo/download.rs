@@ -41,20 +41,41 @@ pub enum Go {
 
 /// GET `http://target/path` through `socks` under the isolation name `user`. `watch` is called with the bytes so far at
 /// each piece and at least every 250 ms.
-pub async fn download(socks: SocketAddr, user: &str, target: SocketAddr, path: &str, patience: Duration, mut watch: impl FnMut(u64, Duration) -> Go) -> Result<Fetched> {
-    let fail = |what: &str, why: String| Error::later("MW-DEMO-1", format!("cannot download http://{target}{path} through {socks}: {what}: {why}"));
+pub async fn download(
+    socks: SocketAddr,
+    user: &str,
+    target: SocketAddr,
+    path: &str,
+    patience: Duration,
+    mut watch: impl FnMut(u64, Duration) -> Go,
+) -> Result<Fetched> {
+    let fail = |what: &str, why: String| {
+        Error::later("MW-DEMO-1", format!("cannot download http://{target}{path} through {socks}: {what}: {why}"))
+    };
     let start = Instant::now();
     let left = || patience.saturating_sub(start.elapsed());
     let connect = Socks5Stream::connect_with_password(socks, target, user, "magicwave");
-    let stream = tokio::time::timeout(left(), connect).await.map_err(|_| fail("connect", "timed out".into()))?.map_err(|e| fail("connect", e.to_string()))?;
-    let (mut send, conn) = hyper::client::conn::http1::handshake(TokioIo::new(stream.into_inner())).await.map_err(|e| fail("handshake", e.to_string()))?;
+    let stream = tokio::time::timeout(left(), connect)
+        .await
+        .map_err(|_| fail("connect", "timed out".into()))?
+        .map_err(|e| fail("connect", e.to_string()))?;
+    let (mut send, conn) = hyper::client::conn::http1::handshake(TokioIo::new(stream.into_inner()))
+        .await
+        .map_err(|e| fail("handshake", e.to_string()))?;
     let conn = tokio::spawn(conn);
-    let request = hyper::Request::get(path).header("host", target.to_string()).body(Empty::<Bytes>::new()).map_err(|e| fail("request", e.to_string()))?;
-    let answer = tokio::time::timeout(left(), send.send_request(request)).await.map_err(|_| fail("answer", "timed out".into()))?.map_err(|e| fail("answer", e.to_string()))?;
+    let request = hyper::Request::get(path)
+        .header("host", target.to_string())
+        .body(Empty::<Bytes>::new())
+        .map_err(|e| fail("request", e.to_string()))?;
+    let answer = tokio::time::timeout(left(), send.send_request(request))
+        .await
+        .map_err(|_| fail("answer", "timed out".into()))?
+        .map_err(|e| fail("answer", e.to_string()))?;
     if !answer.status().is_success() {
         return Err(fail("answer", answer.status().to_string()));
     }
-    let length = answer.headers().get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    let length =
+        answer.headers().get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
     let mut body = answer.into_body();
     let mut hash = Sha256::new();
     let (mut bytes, mut first_byte, mut whole) = (0u64, None, false);

@@ -118,8 +118,28 @@ pub struct Pass {
 
 impl Pass {
     /// A plan; `start` gives its first messages.
-    pub fn new(now: u64, id: Id, circ: CircuitId, guard: RelayId, payees: Vec<Payee>, call: Option<u64>, site: Option<String>) -> Self {
-        Pass { id, circ, guard, payees, stage: Stage::Create, call, site, started: now, marks: [now; 3], sent_at: now, repeats: 0 }
+    pub fn new(
+        now: u64,
+        id: Id,
+        circ: CircuitId,
+        guard: RelayId,
+        payees: Vec<Payee>,
+        call: Option<u64>,
+        site: Option<String>,
+    ) -> Self {
+        Pass {
+            id,
+            circ,
+            guard,
+            payees,
+            stage: Stage::Create,
+            call,
+            site,
+            started: now,
+            marks: [now; 3],
+            sent_at: now,
+            repeats: 0,
+        }
     }
 
     /// The Create messages, guard first.
@@ -208,7 +228,12 @@ impl Pass {
     fn deliver_messages(&self) -> Vec<Step> {
         let pending = self.payees.iter().rev().filter(|p| !p.delivered);
         pending
-            .filter_map(|p| Some(Step::Send(p.via, Message::Deliver(Deliver { hop_id: p.hop_id, amount: p.amount, claim: p.claim.clone()? }))))
+            .filter_map(|p| {
+                Some(Step::Send(
+                    p.via,
+                    Message::Deliver(Deliver { hop_id: p.hop_id, amount: p.amount, claim: p.claim.clone()? }),
+                ))
+            })
             .collect()
     }
 

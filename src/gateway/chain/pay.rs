@@ -1,8 +1,8 @@
 //! The paying side: what a client owes on each of its circuits, and the passes that settle it.
 use super::PayeeShare;
 use super::pass::{Pass, Payee, Step, Via};
-use crate::gateway::core::message::*;
 use crate::gateway::core::codec;
+use crate::gateway::core::message::*;
 use crate::gateway::core::offer::{check_offer, offer_hash};
 use crate::gateway::core::policy::Budget;
 use crate::gateway::core::price::{self, Ahead, HopDue};
@@ -128,7 +128,16 @@ pub struct Pay {
 impl Pay {
     /// `secret` is drawn at each start.
     pub fn new(terms: Terms, secret: [u8; 32], budget: Budget) -> Self {
-        Pay { terms, secret, circuits: HashMap::new(), passes: Vec::new(), budget, refused: Vec::new(), requests: 0, settled: 0 }
+        Pay {
+            terms,
+            secret,
+            circuits: HashMap::new(),
+            passes: Vec::new(),
+            budget,
+            refused: Vec::new(),
+            requests: 0,
+            settled: 0,
+        }
     }
 
     /// (requests seen, passes completed)
@@ -151,7 +160,10 @@ impl Pay {
             stamped: h.stamped,
             paid: h.paid,
         };
-        self.circuits.iter().map(|(circ, c)| CircuitStatus { circ: *circ, hops: c.hops.iter().map(hop).collect() }).collect()
+        self.circuits
+            .iter()
+            .map(|(circ, c)| CircuitStatus { circ: *circ, hops: c.hops.iter().map(hop).collect() })
+            .collect()
     }
 
     /// A circuit of tor's own is open.
@@ -205,7 +217,18 @@ impl Pay {
 
     /// A message of a hop of one of our circuits.
     #[allow(clippy::too_many_arguments)]
-    pub fn on_message(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, hop: u32, own: Counted, peer: Counted, message: &Message, out: &mut Out) {
+    pub fn on_message(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        circ: CircuitId,
+        hop: u32,
+        own: Counted,
+        peer: Counted,
+        message: &Message,
+        out: &mut Out,
+    ) {
         let Some(index) = (hop as usize).checked_sub(1) else { return };
         let Some(state) = self.circuits.get_mut(&circ).and_then(|c| c.hops.get_mut(index)) else { return };
         state.own = own;
@@ -224,7 +247,15 @@ impl Pay {
     }
 
     /// What a web service answered.
-    pub fn on_http(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, exchange: u64, messages: &[Message], out: &mut Out) {
+    pub fn on_http(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        exchange: u64,
+        messages: &[Message],
+        out: &mut Out,
+    ) {
         for message in messages {
             self.on_pass_message(now, rng, links, Via::Http(exchange), message, out);
         }
@@ -237,7 +268,8 @@ impl Pay {
             return;
         }
         let hello = hello(&self.terms, hop.nonce);
-        let checked = check_offer(offer, &hello, ServiceKind::Tor, now / 1000).and_then(|()| self.budget.limits().check_price(offer));
+        let checked = check_offer(offer, &hello, ServiceKind::Tor, now / 1000)
+            .and_then(|()| self.budget.limits().check_price(offer));
         match checked {
             Ok(()) => {
                 hop.offer_hash = offer_hash(offer);
@@ -254,7 +286,16 @@ impl Pay {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn on_request(&mut self, now: u64, circ: CircuitId, index: usize, own: Counted, peer: Counted, request: &PaymentRequest, out: &mut Out) {
+    fn on_request(
+        &mut self,
+        now: u64,
+        circ: CircuitId,
+        index: usize,
+        own: Counted,
+        peer: Counted,
+        request: &PaymentRequest,
+        out: &mut Out,
+    ) {
         self.requests += 1;
         let cap = self.terms.max_ahead_bytes;
         let Some(c) = self.circuits.get_mut(&circ) else { return };
@@ -267,7 +308,8 @@ impl Pay {
             acknowledged: hop.acknowledged,
             ahead_bytes: u64::from(offer.ahead_bytes).min(cap),
         };
-        let counts = Counts::Cells { own_in: own.inward, own_out: own.outward, stamp_in: peer.inward, stamp_out: peer.outward };
+        let counts =
+            Counts::Cells { own_in: own.inward, own_out: own.outward, stamp_in: peer.inward, stamp_out: peer.outward };
         match validate::check(&agreed, request, counts, now / 1000) {
             Ok(_) => hop.request = Some(request.clone()),
             Err(refused) => {
@@ -280,7 +322,16 @@ impl Pay {
     }
 
     /// Own counters of a hop, asked for by a watch.
-    pub fn on_counted(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, hop: u32, own: Counted, out: &mut Out) {
+    pub fn on_counted(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        circ: CircuitId,
+        hop: u32,
+        own: Counted,
+        out: &mut Out,
+    ) {
         let Some(c) = self.circuits.get_mut(&circ) else { return };
         let Some(index) = (hop as usize).checked_sub(1).filter(|i| *i < c.hops.len()) else { return };
         c.hops[index].own = own;
@@ -300,8 +351,11 @@ impl Pay {
     pub fn settle(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
         let on_circuit = || self.passes.iter().filter(|p| p.circ == circ && p.call.is_none());
         let Some(c) = self.circuits.get(&circ).filter(|c| c.began) else { return };
-        // Replies from behind a hop that holds are held too: it is paid first and alone.
-        let held = c.hops.iter().take(c.speaking).position(|h| h.request.as_ref().is_some_and(|r| r.state > 0 && r.amount_due > h.paid));
+        // Replies from behind a hop that holds are held too: it is paid first and alone. A request that was paid since
+        // says nothing any more.
+        let dues: Vec<Stroops> = c.hops.iter().take(c.speaking).map(|h| due(h, &c.rate, &self.terms)).collect();
+        let holds = |h: &HopState| h.request.as_ref().is_some_and(|r| r.state > 0);
+        let held = c.hops.iter().zip(&dues).position(|(h, due)| holds(h) && !due.is_zero());
         let reach = held.map_or(c.speaking, |k| k + 1);
         let ready = c.hops.iter().take(reach).take_while(|h| h.offer.is_some() && h.not_before <= now).count();
         if ready == 0 || on_circuit().count() >= MAX_PASSES {
@@ -311,8 +365,7 @@ impl Pay {
         if on_circuit().any(|p| p.payees.len() <= ready) {
             return;
         }
-        let dues: Vec<Stroops> = c.hops.iter().take(ready).map(|h| due(h, &c.rate, &self.terms)).collect();
-        let Some(last) = dues.iter().rposition(|d| !d.is_zero()) else { return };
+        let Some(last) = dues[..ready].iter().rposition(|d| !d.is_zero()) else { return };
         let guard = c.hops[0].hop.relay;
         match links.can_pay(&guard) {
             Readiness::Ready => {}
@@ -375,7 +428,16 @@ impl Pay {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn begin_pass(&mut self, now: u64, rng: &mut impl Rng, circ: CircuitId, tag: [u8; 8], dues: &[Stroops], wish: Option<ServiceWish>, out: &mut Out) {
+    fn begin_pass(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        circ: CircuitId,
+        tag: [u8; 8],
+        dues: &[Stroops],
+        wish: Option<ServiceWish>,
+        out: &mut Out,
+    ) {
         let Some(c) = self.circuits.get(&circ) else { return };
         let fee = |h: &HopState| h.offer.as_ref().map_or(Stroops::ZERO, |o| o.fee);
         let mut dues: Vec<HopDue> = c.hops.iter().zip(dues).map(|(h, due)| HopDue { due: *due, fee: fee(h) }).collect();
@@ -409,12 +471,26 @@ impl Pay {
                 (_, Some(h)) => {
                     let account = h.offer.as_ref().map_or([0; 32], |o| o.payee);
                     let share = PayeeShare { account, name: h.hop.nickname.clone(), due: *due, fee };
-                    Payee::new(Via::Hop(wire_hop(index)), share, hop_id, h.request.as_ref().map_or([0; ID_LEN], |r| r.id), amounts[index], payer)
+                    Payee::new(
+                        Via::Hop(wire_hop(index)),
+                        share,
+                        hop_id,
+                        h.request.as_ref().map_or([0; ID_LEN], |r| r.id),
+                        amounts[index],
+                        payer,
+                    )
                 }
                 (Some(wish), None) => {
                     let share = PayeeShare { account: wish.offer.payee, name: wish.site.clone(), due: *due, fee };
                     let exit = c.hops.last().map_or([0; 20], |h| h.hop.relay);
-                    Payee::new(Via::Http(wish.exchange), share, hop_id, wish.request.id, amounts[index], PayerRef::Relay(exit))
+                    Payee::new(
+                        Via::Http(wish.exchange),
+                        share,
+                        hop_id,
+                        wish.request.id,
+                        amounts[index],
+                        PayerRef::Relay(exit),
+                    )
                 }
                 (None, None) => return,
             });
@@ -426,7 +502,15 @@ impl Pay {
         self.send(index, &steps, out);
     }
 
-    fn on_pass_message(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, via: Via, message: &Message, out: &mut Out) {
+    fn on_pass_message(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        via: Via,
+        message: &Message,
+        out: &mut Out,
+    ) {
         let subject = match message {
             Message::Template(m) => m.hop_id,
             Message::Signed(m) => m.hop_id,
@@ -472,7 +556,8 @@ impl Pay {
                     out.effects.push(Effect::Answer { call, answer: Answer::Paid(Box::new(pass.row())) });
                 }
                 if let Some(c) = self.circuits.get_mut(&pass.circ) {
-                    c.rate.latency_ms = if c.rate.latency_ms == 0 { pass.took() } else { (3 * c.rate.latency_ms + pass.took()) / 4 };
+                    c.rate.latency_ms =
+                        if c.rate.latency_ms == 0 { pass.took() } else { (3 * c.rate.latency_ms + pass.took()) / 4 };
                     watch(pass.circ, c, out);
                 }
             }
@@ -483,7 +568,9 @@ impl Pay {
                 if *signed {
                     out.rows.push(Row::Payment(Box::new(pass.row())));
                 }
-                let who = payee.and_then(|k| pass.payees.get(k)).map_or_else(|| "the circuit".into(), |p| p.share.name.clone());
+                let who = payee
+                    .and_then(|k| pass.payees.get(k))
+                    .map_or_else(|| "the circuit".into(), |p| p.share.name.clone());
                 self.refuse(now, who, *code, false);
                 // Left out of the next passes for a while, and nobody behind it is paid before it is.
                 let hop = payee.and_then(|k| self.circuits.get_mut(&pass.circ).and_then(|c| c.hops.get_mut(k)));

@@ -85,7 +85,16 @@ impl Serve {
     }
 
     /// A circuit through us was created or extended.
-    pub fn on_way(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, prev: Option<RelayId>, next: Option<Hop>, out: &mut Out) {
+    pub fn on_way(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        circ: CircuitId,
+        prev: Option<RelayId>,
+        next: Option<Hop>,
+        out: &mut Out,
+    ) {
         let way = self.ways.entry(circ).or_default();
         way.prev = prev;
         way.next = next;
@@ -101,7 +110,15 @@ impl Serve {
     }
 
     /// The service state or the counters of a circuit changed: ask for what is due.
-    pub fn on_counted(&mut self, now: u64, rng: &mut impl Rng, circ: CircuitId, own: Counted, state: Option<u8>, out: &mut Out) {
+    pub fn on_counted(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        circ: CircuitId,
+        own: Counted,
+        state: Option<u8>,
+        out: &mut Out,
+    ) {
         let key = Key::Circuit(circ);
         let Some(session) = self.sessions.get_mut(&key) else { return };
         session.units = own;
@@ -157,7 +174,16 @@ impl Serve {
     }
 
     /// A client's message in a session; answers go into the returned list.
-    pub fn on_message(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, key: Key, own: Option<Counted>, message: Message, out: &mut Out) -> Vec<Message> {
+    pub fn on_message(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        key: Key,
+        own: Option<Counted>,
+        message: Message,
+        out: &mut Out,
+    ) -> Vec<Message> {
         if let (Some(own), Some(session)) = (own, self.sessions.get_mut(&key)) {
             session.units = own;
             session.used_at = now;
@@ -173,7 +199,16 @@ impl Serve {
         vec![answer.unwrap_or_else(|(subject, code)| no(subject, code))]
     }
 
-    fn on_hello(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, key: Key, own: Option<Counted>, hello: &Hello, out: &mut Out) -> Vec<Message> {
+    fn on_hello(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        key: Key,
+        own: Option<Counted>,
+        hello: &Hello,
+        out: &mut Out,
+    ) -> Vec<Message> {
         let circ = match key {
             Key::Circuit(circ) => Some(circ),
             Key::Http(_) => None,
@@ -193,7 +228,15 @@ impl Serve {
         offer.map(Message::Offer).into_iter().chain(request.map(Message::PaymentRequest)).collect()
     }
 
-    fn on_create(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, key: Key, create: &Create, out: &mut Out) -> Result<Message, (Id, RefusalCode)> {
+    fn on_create(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        key: Key,
+        create: &Create,
+        out: &mut Out,
+    ) -> Result<Message, (Id, RefusalCode)> {
         let refuse = |code| (create.hop_id, code);
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
         let fee = session.offer.fee;
@@ -213,7 +256,15 @@ impl Serve {
         Ok(Message::Template(Template { hop_id: create.hop_id, fee, template }))
     }
 
-    fn on_sign(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, key: Key, sign: &Sign, out: &mut Out) -> Result<Message, (Id, RefusalCode)> {
+    fn on_sign(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        key: Key,
+        sign: &Sign,
+        out: &mut Out,
+    ) -> Result<Message, (Id, RefusalCode)> {
         let refuse = |code| (sign.hop_id, code);
         if let Some(known) = self.answered(&sign.hop_id, sign.amount_in, Some(sign.amount_out)) {
             return known.map_err(refuse);
@@ -237,11 +288,29 @@ impl Serve {
             Err(code) => (no(sign.hop_id, code), Stroops::ZERO, sign.amount_in),
         };
         self.credit(key, credit, out);
-        self.answer(now, HopRow { hop_id: sign.hop_id, amount_in: sign.amount_in, amount_out, reply: codec::encode(&message), at: now }, out);
+        self.answer(
+            now,
+            HopRow {
+                hop_id: sign.hop_id,
+                amount_in: sign.amount_in,
+                amount_out,
+                reply: codec::encode(&message),
+                at: now,
+            },
+            out,
+        );
         Ok(message)
     }
 
-    fn on_deliver(&mut self, now: u64, _rng: &mut impl Rng, links: &mut Links, key: Key, deliver: &Deliver, out: &mut Out) -> Result<Message, (Id, RefusalCode)> {
+    fn on_deliver(
+        &mut self,
+        now: u64,
+        _rng: &mut impl Rng,
+        links: &mut Links,
+        key: Key,
+        deliver: &Deliver,
+        out: &mut Out,
+    ) -> Result<Message, (Id, RefusalCode)> {
         let refuse = |code| (deliver.hop_id, code);
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
         let paid = session.paid;
@@ -256,7 +325,17 @@ impl Serve {
         self.credit(key, deliver.amount, out);
         let paid = self.sessions.get(&key).map_or(paid, |s| s.paid);
         let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid });
-        self.answer(now, HopRow { hop_id: deliver.hop_id, amount_in: deliver.amount, amount_out: Stroops::ZERO, reply: codec::encode(&message), at: now }, out);
+        self.answer(
+            now,
+            HopRow {
+                hop_id: deliver.hop_id,
+                amount_in: deliver.amount,
+                amount_out: Stroops::ZERO,
+                reply: codec::encode(&message),
+                at: now,
+            },
+            out,
+        );
         Ok(message)
     }
 
@@ -275,7 +354,13 @@ impl Serve {
         }
     }
 
-    fn open_session(&mut self, now: u64, rng: &mut impl Rng, circ: Option<CircuitId>, hello: &Hello) -> Result<Key, RefusalCode> {
+    fn open_session(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        circ: Option<CircuitId>,
+        hello: &Hello,
+    ) -> Result<Key, RefusalCode> {
         if self.sessions.len() >= MAX_SESSIONS {
             self.forget_idle(now);
         }
@@ -290,7 +375,8 @@ impl Serve {
         // A second hello on a circuit renews the offer and keeps what was paid.
         let (paid, units, state) =
             self.sessions.get(&key).map_or((Stroops::ZERO, Counted::default(), 0), |s| (s.paid, s.units, s.state));
-        let session = Session { offer, paid, state, units, need: 0, asked_at: 0, asked_due: Stroops::ZERO, used_at: now };
+        let session =
+            Session { offer, paid, state, units, need: 0, asked_at: 0, asked_due: Stroops::ZERO, used_at: now };
         self.sessions.insert(key, session);
         Ok(key)
     }
@@ -339,7 +425,12 @@ impl Serve {
         }
     }
 
-    fn answered(&self, hop_id: &Id, amount_in: Stroops, amount_out: Option<Stroops>) -> Option<Result<Message, RefusalCode>> {
+    fn answered(
+        &self,
+        hop_id: &Id,
+        amount_in: Stroops,
+        amount_out: Option<Stroops>,
+    ) -> Option<Result<Message, RefusalCode>> {
         let row = self.hops.get(hop_id)?;
         if row.amount_in != amount_in || amount_out.is_some_and(|a| a != row.amount_out && !row.amount_out.is_zero()) {
             return Some(Err(RefusalCode::DUPLICATE_CONFLICT));

@@ -147,16 +147,28 @@ impl Links {
         }
     }
 
-    /// Launches a circuit to `relay` if there is none and it is time.
+    /// Launches a circuit to `relay` if there is none and it is time; says hello again on one where nothing was agreed.
     pub(super) fn dial(&mut self, now_ms: u64, relay: RelayId, role: Role, out: &mut Out) {
         let token = self.fresh();
-        let Some(dial) = self.dials.get_mut(&(relay, role)) else { return };
+        let Some(dial) = self.dials.get(&(relay, role)) else { return };
+        let agreed = dial.link.and_then(|id| self.links.get(&id)).is_some_and(|l| l.circ.is_some() && l.agreed);
         let stuck = dial.token.is_some_and(|(_, since)| now_ms >= since.saturating_add(LAUNCH_TIMEOUT_MS));
-        if dial.circ.is_some() || !dial.wanted || now_ms < dial.due_ms || (dial.token.is_some() && !stuck) {
+        if !dial.wanted || now_ms < dial.due_ms || agreed || (dial.token.is_some() && !stuck) {
             return;
         }
-        dial.token = Some((token, now_ms));
-        out.effects.push(Effect::Launch { token, relay, one_hop: role == Role::Payer });
+        let (circ, link) = (dial.circ, dial.link);
+        let pause = self.limits.backoff_ms(dial.tries);
+        let Some(dial) = self.dials.get_mut(&(relay, role)) else { return };
+        if let Some(circ) = circ {
+            dial.tries = dial.tries.saturating_add(1);
+            dial.due_ms = now_ms.saturating_add(pause);
+            let hop = self.circuits.get(&circ).map_or(1, |c| c.hop);
+            let hello = Message::LinkHello(self.hello(role, link));
+            out.effects.push(Effect::Send { circ, hop, message: hello });
+        } else {
+            dial.token = Some((token, now_ms));
+            out.effects.push(Effect::Launch { token, relay, one_hop: role == Role::Payer });
+        }
     }
 
     /// A circuit of `Launch` opened or failed; other circuits are of no interest before their first message.
@@ -181,6 +193,7 @@ impl Links {
             return;
         }
         dial.circ = Some(news.circ);
+        dial.due_ms = now_ms.saturating_add(pause);
         let link = dial.link;
         self.circuits.insert(news.circ, Circuit { link: None, hop: news.hop, end: news.end, ours: true });
         if let (Role::Payer, Some(id)) = (role, link) {
@@ -195,6 +208,7 @@ impl Links {
         let Some(entry) = self.links.get_mut(&link) else { return };
         let before = entry.circ.replace(circ).filter(|old| *old != circ);
         entry.idle_ms = now_ms;
+        entry.agreed &= before.is_none();
         if let Some(circuit) = self.circuits.get_mut(&circ) {
             circuit.link = Some(link);
         }
@@ -214,6 +228,7 @@ impl Links {
         let mut gone = None;
         for link in self.links.values_mut().filter(|l| l.circ == Some(circ)) {
             link.circ = None;
+            link.agreed = false;
             link.idle_ms = now_ms;
             gone = (link.tentative && !(link.row.dials && link.row.role == Role::Payer)).then_some(link.row.id);
         }

@@ -156,6 +156,9 @@ impl Links {
             link_tag: link.row.tag,
         };
         let live = !link.tentative;
+        if let Some(link) = self.links.get_mut(&hello.link) {
+            link.agreed = true;
+        }
         self.say(&hello.link, Message::LinkAccept(accept), out);
         if live {
             self.resume(now_ms, &hello.link, out);
@@ -201,8 +204,15 @@ impl Links {
         hello: &LinkHello,
         out: &mut Out,
     ) -> Result<(), RefusalCode> {
-        if self.circuits.contains_key(&circ) {
-            return Err(RefusalCode::UNEXPECTED);
+        if let Some(circuit) = self.circuits.get(&circ) {
+            let id = circuit.link.filter(|_| !circuit.ours).ok_or(RefusalCode::UNEXPECTED)?;
+            let asked = self.links.get(&id).is_some_and(|l| l.row.role == Role::Payer && !l.row.dials);
+            if !asked || self.links.get(&id).is_some_and(|l| l.row.account != hello.account) {
+                return Err(RefusalCode::UNEXPECTED);
+            }
+            let answer = self.hello(Role::Payer, Some(id)); // asked again: the same answer
+            self.say(&id, Message::LinkHello(answer), out);
+            return Ok(());
         }
         let known = self.links.get(&hello.link).filter(|link| {
             link.row.role == Role::Payer
@@ -257,6 +267,9 @@ impl Links {
             out.rows.push(Row::Link(Box::new(link.row.clone())));
         } else if link.row != row {
             return Err(RefusalCode::DUPLICATE_CONFLICT);
+        }
+        if let Some(link) = self.links.get_mut(id) {
+            link.agreed = true;
         }
         for dial in self.dials.values_mut().filter(|d| d.link == Some(*id)) {
             dial.tries = 0;

@@ -51,6 +51,8 @@ pub(super) struct Link {
     pub signer: SecretSeed,
     /// The partner's talk goes over this circuit.
     pub circ: Option<CircuitId>,
+    /// The partners agreed on the link over this circuit.
+    pub agreed: bool,
     /// Payer: hello sent, accept awaited. Payee: accepted, no escrow offered. There is no row yet.
     pub tentative: bool,
     /// Since when there is no circuit.
@@ -193,7 +195,7 @@ impl Links {
     pub(super) fn link_of(&self, row: LinkRow) -> Link {
         let partner = (row.role == Role::Payee).then_some(&row.account);
         let signer = self.me.signer(row.role, &row.id, partner);
-        Link { row, signer, circ: None, tentative: false, idle_ms: 0, refused_ms: 0 }
+        Link { row, signer, circ: None, agreed: false, tentative: false, idle_ms: 0, refused_ms: 0 }
     }
 
     /// For a status page; no secrets.

@@ -150,20 +150,19 @@ impl Links {
         }
     }
 
-    /// Says again what the partner has not answered yet on an opening lane.
+    /// Says again what the partner has not answered yet on an opening lane. A funded escrow is offered once more with
+    /// it: a payee that forgot the offer meanwhile signs the same refund again and goes on.
     pub(super) fn talk_opening(&self, lane: &EscrowRow, out: &mut Out) {
-        let message = match lane.state {
-            EscrowState::Created => Message::EscrowOffer(EscrowOffer {
-                link: lane.link,
-                escrow: lane.escrow,
-                created: lane.created,
-                deposit: lane.deposit,
-                period: lane.period,
-            }),
-            EscrowState::Funded if lane.seq_time > 0 => Message::EscrowReady(EscrowRef { escrow: lane.escrow }),
-            _ => return,
-        };
-        self.say(&lane.link, message, out);
+        let funded = lane.state == EscrowState::Funded;
+        if !funded && lane.state != EscrowState::Created {
+            return;
+        }
+        let (link, escrow, created) = (lane.link, lane.escrow, lane.created);
+        let offer = EscrowOffer { link, escrow, created, deposit: lane.deposit, period: lane.period };
+        self.say(&link, Message::EscrowOffer(offer), out);
+        if funded {
+            self.say(&link, Message::EscrowReady(EscrowRef { escrow }), out);
+        }
     }
 
     pub(super) fn on_refund_signed(
@@ -176,7 +175,8 @@ impl Links {
         let mut lane = self.lane_on(link, &signed.escrow).ok_or(RefusalCode::LINK_UNKNOWN)?;
         if lane.state != EscrowState::Created {
             // A repeat of what we asked twice.
-            return if lane.refund.is_some() { Ok(()) } else { Err(RefusalCode::UNEXPECTED) };
+            let repeat = lane.refund == Some(signed.signature);
+            return if repeat { Ok(()) } else { Err(RefusalCode::UNEXPECTED) };
         }
         let terms = self.terms(&lane).ok_or(RefusalCode::LINK_UNKNOWN)?;
         // Checks the signature over the refund as rebuilt here; a wrong one costs nothing.

@@ -82,17 +82,25 @@ impl Links {
     /// A lane whose refund may be out, or that has nothing left to settle, is over.
     fn end_if_over(&mut self, now_ms: u64, escrow: &AccountKey, out: &mut Out) {
         let Some(lane) = self.lanes.get(escrow).map(|l| l.row.clone()) else { return };
-        if lane.state != EscrowState::Retired || lane.seq_time == 0 {
-            return;
-        }
         let settled = lane.frozen.is_none() && lane.carry.is_none() && lane.claimed(now_ms) == lane.landed;
-        if now_ms >= lane.clock_ms(16) || settled && lane.role == Role::Payee && now_ms >= lane.clock_ms(8) {
+        let over = match lane.state {
+            _ if lane.seq_time == 0 => false,
+            EscrowState::Retired if now_ms >= lane.clock_ms(16) => true,
+            EscrowState::Retired => settled && lane.role == Role::Payee && now_ms >= lane.clock_ms(8),
+            // The payee never took it: it would be too late now.
+            EscrowState::Funded => now_ms >= lane.clock_ms(8),
+            _ => false,
+        };
+        if over {
             self.end_lane(now_ms, lane, out);
         }
     }
 
     /// Links without a partner and without a deposit go; what was set aside for them is free again.
     fn sweep(&mut self, now_ms: u64, out: &mut Out) {
+        for link in self.links.values_mut().filter(|l| l.idle_ms == 0) {
+            link.idle_ms = now_ms; // just loaded
+        }
         let worthless = |lane: &EscrowRow| {
             use EscrowState::{Created, Offered, Planned};
             matches!(lane.state, Planned | Created | Offered) && lane.total == Stroops::ZERO

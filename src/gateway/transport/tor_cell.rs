@@ -40,7 +40,9 @@ impl Cells {
             }
             TorEvent::Begin { circ } => Event::Begin { circ },
             TorEvent::Cell { circ, hop, body, own, peer, .. } => return self.cell(now, circ, hop, &body, own, peer),
-            TorEvent::State { circ, state, own, .. } => Event::State { circ, state: state_number(state), own: counted(own) },
+            TorEvent::State { circ, state, own, .. } => {
+                Event::State { circ, state: state_number(state), own: counted(own) }
+            }
             TorEvent::Watch { circ, hop, own } => Event::Watched { circ, hop, own: counted(own) },
             TorEvent::Counters { circ, hop, own, .. } => Event::Counters { circ, hop, own: counted(own) },
             TorEvent::Closed { circ, hop: 0, token, own, .. } => {
@@ -53,7 +55,15 @@ impl Cells {
         })
     }
 
-    fn cell(&mut self, now: u64, circ: CircuitId, hop: u32, body: &[u8], own: Counters, peer: Counters) -> Option<Event> {
+    fn cell(
+        &mut self,
+        now: u64,
+        circ: CircuitId,
+        hop: u32,
+        body: &[u8],
+        own: Counters,
+        peer: Counters,
+    ) -> Option<Event> {
         let talk = self.talk(circ, hop)?;
         let decoded = match talk.inbox.push(now, body) {
             Ok(None) => return None,

@@ -1,8 +1,13 @@
 //! What must hold for any input. Each function panics when it does not.
 use super::make::{Bytes, KINDS};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use magicwave::gateway::core::codec::decode_list;
 use magicwave::gateway::core::codec::{MESSAGE_MAX, decode, encode};
 use magicwave::gateway::core::message::{Carried, Message};
 use magicwave::gateway::core::seal;
+use magicwave::gateway::transport::http::paths::normalise;
+use magicwave::gateway::transport::http::required::Required;
 use magicwave::tor::cell::{self, BODY_MAX, EXPIRY_MS, PENDING_BYTES, Reassembler};
 
 /// Bytes that decode are the one encoding of what they decode to; bytes that do not are answered or are a refusal.
@@ -118,4 +123,24 @@ pub fn sealed(data: &[u8]) {
     assert_eq!(seal::open_template(&key, tag, &carried), Ok(template));
     let garbage = Carried { link_tag: tag, sealed: data.to_vec() };
     assert!(seal::open_claim(&key, tag, &garbage).is_err() && seal::open_template(&key, tag, &garbage).is_err());
+}
+
+/// What a site or a client says over http is read or refused, never more: the 402 header, lists of messages, paths.
+pub fn http(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for header in [text.to_string(), STANDARD.encode(data)] {
+        if let Ok(required) = Required::from_header(&header) {
+            let again = required.to_header(&[0; 8], "/");
+            assert_eq!(Required::from_header(&again), Ok(required));
+        }
+    }
+    if let Ok(messages) = decode_list(data, 8) {
+        assert!(messages.len() <= 8);
+        assert_eq!(messages.iter().flat_map(encode).collect::<Vec<_>>(), data);
+    }
+    if let Ok(normal) = normalise(&text) {
+        let segments = normal.split(|b| *b == b'/').skip(1).collect::<Vec<_>>();
+        assert!(segments.iter().all(|s| !s.is_empty() && *s != b"." && *s != b".."));
+        assert!(!normal.contains(&0) && !normal.contains(&b'\\'));
+    }
 }

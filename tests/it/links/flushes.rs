@@ -21,3 +21,116 @@ fn a_flush_lands_the_rounded_amount_and_carries_the_rest() {
     world.pay(0, 1, 1).expect("paid");
     world.check();
 }
+
+#[test]
+fn claims_flow_on_while_flushes_follow_their_schedule_and_all_of_it_lands() {
+    let mut world = World::new(21, 2, 0, &limits());
+    world.open(0, 1);
+    let start = world.node_balance(1);
+    for _ in 0..250 {
+        world.pay_for_sure(0, 1, 777);
+        world.run(1);
+        world.check();
+    }
+    let payee = world.lanes(1)[0].clone();
+    assert!(payee.epoch >= 3, "one flush a minute: {payee:?}");
+    assert_eq!(payee.landed.get() % 1000, 0);
+    assert_eq!(payee.total.get(), 250 * 777);
+    assert_eq!(world.node_balance(1) - start, payee.landed.get());
+}
+
+#[test]
+fn lost_payments_of_a_frozen_epoch_are_carried_and_land_later() {
+    let mut world = World::new(22, 2, 0, &Limits { denomination: amount(1), ..limits() });
+    world.open(0, 1);
+    let start = world.node_balance(1);
+    world.pay(0, 1, 5000).expect("paid");
+    let hop = world.hop();
+    let late = world.signed(0, 1, hop, 300).expect("signed, and its carrier is slow");
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    world.run(4);
+    assert_eq!(world.lanes(0)[0].landed.get(), 5000);
+    assert_eq!(world.lanes(1)[0].held.cumulative.get(), 300, "the payer carried what the payee never saw");
+    world.accepted(1, hop, 300, &late).expect("the old claim still buys its credit");
+    world.settle();
+    assert_eq!(world.node_balance(1) - start, 5300);
+}
+
+#[test]
+fn a_flush_that_fails_on_the_ledger_is_signed_anew_as_a_whole() {
+    let mut world = World::new(23, 2, 0, &Limits { denomination: amount(1), ..limits() });
+    world.open(0, 1);
+    world.pay(0, 1, 4000).expect("paid");
+    let (start, key) = (world.node_balance(1), world.nodes[1].wallet.account_key());
+    let limit =
+        |stroops| move |source: &Source| template::change_trust(source, &asset(), amount(stroops)).expect("trust");
+    world.transact(&key, limit(start));
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    world.run(4);
+    let (payer, payee) = (world.lanes(0)[0].clone(), world.lanes(1)[0].clone());
+    assert_eq!((payer.landed.get(), payee.landed.get()), (0, 0));
+    assert_eq!((payer.epoch, payer.held.cumulative.get(), payee.held.cumulative.get()), (1, 4000, 4000));
+    assert!(world.nodes[1].events.iter().any(|e| e.what == "flush_failed" && e.fee > 0));
+    world.check();
+    world.transact(&key, limit(start + UNIT));
+    world.pay(0, 1, 1).expect("paid");
+    world.settle();
+    assert_eq!(world.node_balance(1) - start, 4001);
+}
+
+#[test]
+fn a_payee_flushes_alone_before_the_clock_runs_out_and_the_payer_finds_out() {
+    let mut world = World::new(24, 2, 0, &limits());
+    world.open(0, 1);
+    let start = world.node_balance(1);
+    world.pay(0, 1, 12_345).expect("paid");
+    world.down = vec![1]; // the payer cannot come back
+    world.drop_circuits();
+    world.run(400); // O is 600 s
+    assert_eq!(world.node_balance(1) - start, 12_345, "the newest plain claim, unrounded");
+    assert_eq!(world.lanes(0)[0].landed.get(), 0, "the payer has not looked");
+    world.down.clear();
+    world.pay_for_sure(0, 1, 55);
+    world.check();
+    assert_eq!(world.lanes(0)[0].landed.get(), 12_345);
+}
+
+#[test]
+fn past_half_of_the_period_claims_count_only_once_they_landed() {
+    let mut world = World::new(25, 2, 0, &limits());
+    world.open(0, 1);
+    world.pay(0, 1, 10).expect("paid");
+    let hop = world.hop();
+    let claim = world.signed(0, 1, hop, 10).expect("signed");
+    world.now_ms += 301_000;
+    assert_eq!(world.accepted(1, hop, 10, &claim), Err(RefusalCode::FLUSH_PENDING));
+    let other = world.hop();
+    assert_eq!(world.signed(0, 1, other, 10), Err(RefusalCode::FLUSH_PENDING));
+}
+
+#[test]
+fn a_busy_ledger_gets_a_higher_fee_for_the_same_claim_up_to_the_ceiling() {
+    let mut world = World::new(26, 2, 0, &limits());
+    world.open(0, 1);
+    world.pay(0, 1, 9000).expect("paid");
+    world.min_fee = 1500;
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    world.run(4);
+    assert_eq!(world.lanes(1)[0].landed.get(), 9000);
+    world.pay(0, 1, 9000).expect("paid");
+    world.min_fee = 1_000_000;
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    world.run(10);
+    let lane = world.lanes(1)[0].clone();
+    assert_eq!(lane.landed.get(), 9000);
+    let flush = lane.frozen.and_then(|f| f.flush).expect("still waiting");
+    assert_eq!(flush.tx.fee, limits().fee_ceiling);
+    world.min_fee = 0;
+    world.run(10);
+    assert_eq!(world.lanes(1)[0].landed.get(), 18_000);
+    world.check();
+}
+
+use magicwave::gateway::core::message::RefusalCode;
+use magicwave::gateway::link::Limits;
+use magicwave::stellar::template::{self, Source};

@@ -1,5 +1,12 @@
 //! Links wired back to back over the embedded ledger: opening, claims, flushes, crashes, hostile partners.
+#[cfg(feature = "node")]
+mod books;
 mod claims;
+mod crashes;
 mod flushes;
+mod hostile;
 mod opening;
+mod random;
 mod world;
+mod world_ledger;
+mod world_pay;

@@ -1,0 +1,36 @@
+//! The same links over the real store: its books add up, and a start from it goes on where the last process ended.
+use super::world::*;
+use magicwave::gateway::link::Limits;
+use magicwave::store::{Sqlite, Store};
+
+#[test]
+fn the_books_in_the_store_add_up_after_crashes_and_flushes() {
+    let dirs = [tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory")];
+    let mut world = World::new(40, 2, 0, &Limits { denomination: amount(1), ..limits() });
+    for (node, dir) in dirs.iter().enumerate() {
+        world.nodes[node].store = Some(Sqlite::open(dir.path()).expect("opened"));
+    }
+    for round in 0..12u64 {
+        world.nodes[(round % 2) as usize].crash = Some((u32::try_from(round).expect("small"), round % 3 == 0));
+        world.pay_for_sure(0, 1, 100 + round);
+        world.pay_for_sure(1, 0, 7 * round + 1);
+        world.step(0, |links, now, rng, out| links.flush_all(now, rng, out));
+        world.run(2);
+    }
+    world.settle();
+    for node in [0, 1] {
+        let store = world.nodes[node].store.as_mut().expect("a store");
+        let snapshot = store.load(10).expect("loaded");
+        let books = store.reader().and_then(|reader| reader.check()).expect("checked");
+        assert_eq!(books.wrong, Vec::<String>::new());
+        assert_eq!(books.signed, books.seen, "all that was signed has landed");
+        assert_eq!(books.credited, books.flushed);
+        assert!(books.fees > 0);
+        let sorted = |mut lanes: Vec<_>| {
+            lanes.sort_by_key(|l: &magicwave::gateway::link::EscrowRow| l.escrow);
+            lanes
+        };
+        assert_eq!(sorted(snapshot.escrows), sorted(world.lanes(node)));
+        assert_eq!(snapshot.links.len(), world.link_rows(node).len());
+    }
+}

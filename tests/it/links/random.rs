@@ -1,0 +1,97 @@
+//! Random schedules: payments both ways, lost carriers, flushes, crashes, cut circuits, a lossy and repeating network,
+//! an unreliable ledger. Whatever happens, the books hold at every step, and in the end everything signed has landed.
+use super::world::*;
+use magicwave::gateway::core::message::RefusalCode;
+use magicwave::gateway::link::{EscrowRow, Limits, Role};
+use magicwave::units::Stroops;
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Act {
+    Pay { forth: bool, stroops: u64 },
+    Lose { forth: bool, stroops: u64 },
+    Flush { node: usize },
+    Wait { secs: u64 },
+    Crash { node: usize, steps: u32, before: bool },
+    Cut,
+    Weather { loss: u32, repeat: u32, reorder: bool, unknown: u32 },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        8 => (any::<bool>(), 1u64..50_000).prop_map(|(forth, stroops)| Act::Pay { forth, stroops }),
+        2 => (any::<bool>(), 1u64..50_000).prop_map(|(forth, stroops)| Act::Lose { forth, stroops }),
+        3 => (0usize..2).prop_map(|node| Act::Flush { node }),
+        4 => (1u64..90).prop_map(|secs| Act::Wait { secs }),
+        2 => (0usize..2, 0u32..12, any::<bool>()).prop_map(|(node, steps, before)| Act::Crash { node, steps, before }),
+        1 => Just(Act::Cut),
+        1 => (0u32..30, 0u32..30, any::<bool>(), 0u32..30)
+            .prop_map(|(loss, repeat, reorder, unknown)| Act::Weather { loss, repeat, reorder, unknown }),
+    ]
+}
+
+fn play(seed: u64, acts: &[Act]) {
+    // Small deposits make for many lanes.
+    let deposit = if seed.is_multiple_of(2) { limits().deposit } else { amount(200_000) };
+    let limits = Limits { denomination: amount(1), deposit, min_deposit: amount(1), ..limits() };
+    let mut world = World::new(seed, 2, 0, &limits);
+    let start = [world.node_balance(0), world.node_balance(1)];
+    let (mut paid, mut signed, mut perhaps) = ([0u64; 2], [0u64; 2], [0u64; 2]);
+    for act in acts {
+        match act.clone() {
+            Act::Pay { forth, stroops } => {
+                let (payer, payee) = if forth { (0, 1) } else { (1, 0) };
+                world.pay_for_sure(payer, payee, stroops);
+                paid[payee] += stroops;
+            }
+            Act::Lose { forth, stroops } => {
+                let (payer, payee) = if forth { (0, 1) } else { (1, 0) };
+                let hop = world.hop();
+                match world.signed(payer, payee, hop, stroops) {
+                    Ok(_) => signed[payer] += stroops,
+                    Err(RefusalCode::INTERNAL) => perhaps[payer] += stroops, // it died, before or after the commit
+                    Err(_) => {}
+                }
+            }
+            Act::Flush { node } => {
+                world.step(node, |links, now, rng, out| links.flush_all(now, rng, out));
+                world.drain();
+            }
+            Act::Wait { secs } => world.run(secs),
+            Act::Crash { node, steps, before } => world.nodes[node].crash = Some((steps, before)),
+            Act::Cut => world.drop_circuits(),
+            Act::Weather { loss, repeat, reorder, unknown } => {
+                world.chaos = Chaos { loss, repeat, reorder, unknown };
+            }
+        }
+        world.check();
+    }
+    world.settle();
+    let sum = |node: usize, role, part: fn(&EscrowRow) -> Stroops| -> u64 {
+        world.lanes(node).iter().filter(|l| l.role == role).map(|l| part(l).get()).sum()
+    };
+    for (payer, payee) in [(0, 1), (1, 0)] {
+        let credited = sum(payee, Role::Payee, |l| l.total);
+        assert_eq!(credited, paid[payee], "each payment is credited exactly once");
+        let owed = sum(payer, Role::Payer, |l| l.total);
+        let least = paid[payee] + signed[payer];
+        assert!((least..=least + perhaps[payer]).contains(&owed), "what was signed is owed, once: {least} {owed}");
+        let landed = sum(payee, Role::Payee, |l| l.landed);
+        assert!(credited <= landed && landed <= owed, "{credited} {landed} {owed}");
+        // To the stroop on the ledger: what came in, less what lies in escrows or left them.
+        let own = world.lanes(payee);
+        let funded =
+            own.iter().filter(|l| l.role == Role::Payer && world.view(&l.escrow).is_some_and(|v| v.subentries == 3));
+        let out: u64 = funded.map(|l| l.deposit.get()).sum();
+        assert_eq!(world.node_balance(payee) + out, start[payee] + landed);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_schedule_loses_a_stroop(seed: u64, acts in prop::collection::vec(act(), 10..40)) {
+        play(seed, &acts);
+    }
+}
