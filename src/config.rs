@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const MAX_FILE: u64 = 64 << 10;
 /// `sun_path` of a unix socket.
 const MAX_SOCKET: usize = 107;
-/// Increments and windows in bytes: more than this at stake at once is a slip of the pen.
+/// Windows in bytes: more than this at stake at once is a slip of the pen.
 const MAX_WINDOW: u32 = 1 << 30;
 
 /// The whole file.
@@ -117,10 +117,9 @@ pub struct Offer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pay {
-    /// Bytes paid ahead on a circuit that carries traffic.
+    /// The most bytes paid ahead at one hop of a circuit. A circuit begins with what the offer suggests; the window
+    /// grows with what was paid on it and with rate times payment latency.
     pub ahead_bytes: u32,
-    /// Bytes that one payment buys.
-    pub increment_bytes: u32,
     /// Dearest offer that is taken, stroops per MiB, for each hop.
     pub max_price: Price,
     /// Highest forwarding fee that is taken.
@@ -348,8 +347,7 @@ impl Offer {
 impl Pay {
     fn check(&self) -> Result<()> {
         window("pay.ahead_bytes", self.ahead_bytes)?;
-        window("pay.increment_bytes", self.increment_bytes)?;
-        require(self.increment_bytes >= 1 << 16, || "pay.increment_bytes: at least 65536".into())?;
+        require(self.ahead_bytes >= 1 << 16, || "pay.ahead_bytes: at least 65536".into())?;
         require(self.site <= self.day, || "pay.site is more than pay.day".into())
     }
 }

@@ -12,11 +12,10 @@ const MIB: u32 = 1 << 20;
 pub const PRICE: Price = Price(1 << 10);
 /// Stroops that a hop keeps of each payment that it passes on.
 const FEE: u64 = 1 << 3;
-/// What a payer stays ahead, and what one payment buys: the payment cells of three hops stay below 0.5 % of it.
+/// What a payer is asked to be ahead at first; its window grows with what it paid.
 const AHEAD: u32 = 2 * MIB;
 /// The most that a payer is ahead at one hop of one circuit.
 const AHEAD_MOST: u32 = 32 * MIB;
-const INCREMENT: u32 = 4 * MIB;
 
 /// Where the seed of a node's wallet lies.
 pub fn seed_file(node: &NodeView) -> PathBuf {
@@ -81,7 +80,7 @@ fn offer() -> Result<Offer> {
 fn pay() -> Result<Pay> {
     let day = stroops(100 * 10_000_000)?;
     let (max_price, max_fee) = (Price(PRICE.0 * 4), stroops(FEE * 4)?);
-    Ok(Pay { ahead_bytes: AHEAD_MOST, increment_bytes: INCREMENT, max_price, max_fee, day, site: day })
+    Ok(Pay { ahead_bytes: AHEAD_MOST, max_price, max_fee, day, site: day })
 }
 
 fn links() -> Result<Links> {
