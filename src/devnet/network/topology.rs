@@ -112,7 +112,9 @@ impl Default for Topology {
         nodes.extend((1..=2).map(|i| NodeSpec::ours(&format!("exit{i}"), Role::Exit).paying(PURSE)));
         nodes.push(NodeSpec::stock("stock1", Role::Middle));
         // Behind an unpatched hop nobody can be paid, and relays here serve nobody who does not pay.
-        nodes.push(NodeSpec::ours("client1", Role::Client).paying(PURSE).with_torrc("MiddleNodes relay1,relay2,exit1,exit2"));
+        nodes.push(
+            NodeSpec::ours("client1", Role::Client).paying(PURSE).with_torrc("MiddleNodes relay1,relay2,exit1,exit2"),
+        );
         nodes.push(NodeSpec::ours("site1", Role::Site).paying(PURSE));
         Topology { nodes, ledger: true, web: true }
     }
