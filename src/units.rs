@@ -12,6 +12,7 @@ pub struct Stroops(u64);
 #[error("an amount left the range of a Stellar amount (0 to 2^63-1 stroops)")]
 pub struct AmountRange;
 
+#[allow(clippy::should_implement_trait, reason = "the operators cannot fail, these can")]
 impl Stroops {
     /// Nothing.
     pub const ZERO: Stroops = Stroops(0);

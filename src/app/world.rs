@@ -122,7 +122,7 @@ pub async fn send_back(events: &SyncSender<Event>, event: Event) {
     use std::sync::mpsc::TrySendError;
     if let Err(TrySendError::Full(event)) = events.try_send(event) {
         let events = events.clone();
-        let _ = tokio::task::spawn_blocking(move || events.send(event)).await;
+        let _ = tokio::task::spawn_blocking(move || drop(events.send(event))).await;
     }
 }
 

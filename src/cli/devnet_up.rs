@@ -132,7 +132,7 @@ fn detach(dir: &Path, args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// To standard error. Whoever reads it may have gone; the network goes on.
-fn note(text: &str) {
+pub(super) fn note(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
@@ -143,18 +143,18 @@ fn log(dir: &Path, text: &str) {
 }
 
 /// The bootstrap of every node on standard error: drawn in place on a terminal, else a line a second.
-struct Board {
+pub(super) struct Board {
     terminal: bool,
     drawn: usize,
     last: Option<Instant>,
 }
 
 impl Board {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Board { terminal: std::io::stderr().is_terminal(), drawn: 0, last: None }
     }
 
-    fn show(&mut self, progress: &Progress) {
+    pub(super) fn show(&mut self, progress: &Progress) {
         let text = if self.terminal { self.picture(progress) } else { self.line(progress) };
         note(&text);
     }

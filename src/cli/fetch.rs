@@ -39,7 +39,7 @@ pub struct Args {
     /// The unix socket of the daemon's API; without it nothing is paid
     #[arg(long, value_name = "SOCKET")]
     api: Option<PathBuf>,
-    /// A file with the API's token
+    /// A file with the API's token [default: api.token beside the socket]
     #[arg(long, value_name = "FILE", requires = "api")]
     token_file: Option<PathBuf>,
     /// Write the body to FILE instead of standard output
@@ -130,7 +130,10 @@ impl Fetch {
     fn new(args: Args) -> Result<Self> {
         let token = match &args.token_file {
             Some(file) => Some(std::fs::read_to_string(file).map_err(|e| here("The token file cannot be read", &e))?),
-            None => None,
+            // Where a daemon of ours puts it.
+            None => {
+                args.api.as_ref().and_then(|socket| std::fs::read_to_string(socket.with_file_name("api.token")).ok())
+            }
         };
         let isolation =
             args.isolation.clone().unwrap_or_else(|| format!("fetch-{}", hex::encode(rand::random::<[u8; 8]>())));

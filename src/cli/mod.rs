@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 mod devnet;
 mod devnet_demo;
-mod devnet_ledger;
+pub mod devnet_ledger;
 mod devnet_look;
-mod devnet_replay;
+pub mod devnet_replay;
 mod devnet_up;
-mod fetch;
+pub mod fetch;
 mod tor;
 
 /// Anonymous access to the web where those who carry it are paid for what they carry.

@@ -170,7 +170,6 @@ impl Gateway {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn on_message(
         &mut self,
         now: u64,

@@ -130,7 +130,8 @@ async fn submit(ledger: SocketAddr, envelope: &[u8]) -> Result<()> {
     }
 }
 
-async fn get_json(ledger: SocketAddr, path: &str) -> Result<Value> {
+/// A JSON answer of the ledger.
+pub async fn get_json(ledger: SocketAddr, path: &str) -> Result<Value> {
     let (status, body) = http::get(ledger, path).await?;
     json(status, &body, path)
 }

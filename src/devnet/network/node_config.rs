@@ -86,6 +86,5 @@ fn pay() -> Result<Pay> {
 
 fn links() -> Result<Links> {
     let (deposit, liquidity) = (stroops(10 * 10_000_000)?, stroops(500 * 10_000_000)?);
-    let denomination = stroops(1)?; // exact: what is in the books is what lands
-    Ok(Links { deposit, liquidity, period_secs: 600, flush_secs: 30, denomination, ..Links::default() })
+    Ok(Links { deposit, liquidity, period_secs: 600, flush_secs: 30, denomination: stroops(1)?, ..Links::default() })
 }

@@ -6,11 +6,12 @@ use super::keys::Tools;
 use super::launch;
 use super::state::{self, DirLock, NodeView, State};
 use super::topology::{Role, Topology};
+use super::torrc;
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Whole starts that are tried when somebody else takes one of our ports.
 const STARTS: usize = 3;
@@ -140,8 +141,10 @@ impl Devnet {
         };
         // Waiting for ledgers to close, making keys and writing files go on side by side.
         let keys = launch::make_keys(&self.tools, nodes);
-        let (common, ledger, web) = futures::try_join!(keys, with_money, with_web)?;
+        let (mut common, ledger, web) = futures::try_join!(keys, with_money, with_web)?;
         self.running.extend([ledger, web].into_iter().flatten().map(|(name, running)| (name.to_owned(), running)));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        common.voting_offset = torrc::voting_offset(now.as_secs());
         launch::configure(&self.options, &self.state, &common)?;
         tell(&format!("starting {} nodes", self.state.nodes.len()));
         for i in 0..self.state.nodes.len() {
@@ -236,6 +239,11 @@ impl Devnet {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// What it was started with.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// What the network is made of.

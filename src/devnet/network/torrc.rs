@@ -17,6 +17,21 @@ pub struct Common {
     pub guard_fingerprints: Vec<String>,
     /// Fingerprints of the exits.
     pub exit_fingerprints: Vec<String>,
+    /// See [`voting_offset`].
+    pub voting_offset: u64,
+}
+
+/// Seconds between consensuses. tor's minimum in a testing network.
+const VOTING_SECS: u64 = 10;
+/// From the start of the nodes to the first consensus. The vote on it begins 2 + 2 seconds earlier (the delays below):
+/// until then relays must have uploaded their descriptors, else they are listed 10 seconds later.
+const FIRST_CONSENSUS_SECS: u64 = 8;
+
+/// By how much the authorities' boundaries must be off the multiples of [`VOTING_SECS`] so that the first one comes
+/// [`FIRST_CONSENSUS_SECS`] after `now`, in unix seconds. Without it an authority that starts between vote and boundary
+/// votes at once, when it knows nobody yet.
+pub fn voting_offset(now: u64) -> u64 {
+    (now + FIRST_CONSENSUS_SECS) % VOTING_SECS
 }
 
 /// The `DirAuthority` line of an authority.
@@ -42,7 +57,7 @@ TestingClientConsensusDownloadInitialDelay 0
 ClientBootstrapConsensusAuthorityDownloadInitialDelay 0
 ClientBootstrapConsensusFallbackDownloadInitialDelay 0
 ClientBootstrapConsensusAuthorityOnlyDownloadInitialDelay 0
-TestingV3AuthInitialVotingInterval 5
+TestingV3AuthInitialVotingInterval 10
 TestingV3AuthInitialVoteDelay 2
 TestingV3AuthInitialDistDelay 2
 V3AuthVotingInterval 10
@@ -118,6 +133,7 @@ pub fn render(spec: &NodeSpec, node: &NodeView, common: &Common) -> String {
         None => line(format_args!("SocksPort 0")),
     }
     if spec.role == Role::Authority {
+        line(format_args!("TestingV3AuthVotingStartOffset {}", common.voting_offset));
         line(format_args!("TestingDirAuthVoteGuard {}", common.guard_fingerprints.join(",")));
         line(format_args!("TestingDirAuthVoteExit {}", common.exit_fingerprints.join(",")));
     } else {
@@ -164,6 +180,14 @@ mod tests {
                 let value = text.split(key).nth(1).expect("set").lines().next().expect("line");
                 assert!(value.starts_with("127.0.0.1:"), "{key}{value}");
             }
+        }
+    }
+
+    #[test]
+    fn the_first_boundary_comes_eight_seconds_after_any_start() {
+        for now in 1_763_900_000..1_763_900_025 {
+            let next = (now + 1..).find(|t| t % VOTING_SECS == voting_offset(now));
+            assert_eq!(next, Some(now + FIRST_CONSENSUS_SECS));
         }
     }
 

@@ -216,7 +216,6 @@ impl Pay {
     }
 
     /// A message of a hop of one of our circuits.
-    #[allow(clippy::too_many_arguments)]
     pub fn on_message(
         &mut self,
         now: u64,
@@ -285,7 +284,6 @@ impl Pay {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn on_request(
         &mut self,
         now: u64,
@@ -376,7 +374,6 @@ impl Pay {
     }
 
     /// Pay a web service through all hops of a circuit, and the hops with it.
-    #[allow(clippy::too_many_arguments)]
     pub fn pay_service(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, wish: ServiceWish, out: &mut Out) {
         let failed = |code| Effect::Answer { call: wish.call, answer: Answer::Failed(code) };
         let refused = self.service_refused(now, links, &wish);
@@ -427,7 +424,6 @@ impl Pay {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn begin_pass(
         &mut self,
         now: u64,

@@ -15,7 +15,6 @@ impl Links {
     /// journal) and by the template at the payee; a repeat of the latter with the same amount gets the same claim.
     ///
     /// Only our own state decides what is signed (payments.md 7: never a transaction told by the payee).
-    #[expect(clippy::too_many_arguments, reason = "agreed with the chain, which calls it in one place")]
     pub fn sign(
         &mut self,
         now_ms: u64,

@@ -127,7 +127,6 @@ impl Links {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one answer")]
     fn on_landed(
         &mut self,
         now_ms: u64,

@@ -286,7 +286,6 @@ impl Links {
     }
 
     /// One line of the journal, with a payment's name.
-    #[expect(clippy::too_many_arguments, reason = "the columns of a journal line")]
     pub(super) fn note_hop(
         &self,
         now_ms: u64,

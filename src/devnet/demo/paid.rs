@@ -1,0 +1,128 @@
+//! The paid half: a download whose relays are paid, and a web service paid through all of them.
+use super::download::{Go, download as fetch};
+use super::report::{Payment, Report};
+use super::{ask, socket};
+use crate::devnet::network::Devnet;
+use crate::error::{Error, Result};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const CLIENT: &str = "client1";
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The SOCKS port of a client.
+pub fn socks(net: &Devnet, node: &str) -> Result<SocketAddr> {
+    let none = || Error::never("MW-DEMO-2", format!("{node} has no SOCKS port"));
+    Ok(SocketAddr::from(([127, 0, 0, 1], net.node(node)?.socks_port.ok_or_else(none)?)))
+}
+
+fn web(net: &Devnet) -> Result<SocketAddr> {
+    let none = || Error::never("MW-DEMO-2", "this network has no web server");
+    Ok(net.state().web.as_ref().ok_or_else(none)?.address)
+}
+
+/// The file of 20 MiB and where it is.
+pub fn file(net: &Devnet) -> Result<(SocketAddr, String, String)> {
+    let none = || Error::never("MW-DEMO-2", "the web server has no file of 20 MiB");
+    let file = net.state().files.iter().find(|f| f.bytes == 20 << 20).ok_or_else(none)?;
+    Ok((web(net)?, file.path.clone(), file.sha256.clone()))
+}
+
+/// Downloads 20 MiB twice: the first opens the links on the way, the second is measured.
+pub async fn download(net: &Devnet, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<()> {
+    let (web, path, sha256) = file(net)?;
+    let start = ask(net, CLIENT, "/api/status").await?;
+    for (round, what) in
+        ["the first download opens the links on the way", "the second download"].into_iter().enumerate()
+    {
+        say(&format!("{what}: 20 MiB through {CLIENT}'s SOCKS port"));
+        let mut told = 0;
+        let got = fetch(socks(net, CLIENT)?, "demo", web, &path, PATIENCE, |bytes, at| {
+            if bytes / (5 << 20) > told {
+                told = bytes / (5 << 20);
+                say(&format!("  {} MiB after {:.1} s", bytes >> 20, at.as_secs_f64()));
+            }
+            Go::On
+        })
+        .await?;
+        if !got.whole || got.sha256 != sha256 {
+            let text =
+                format!("{} of {} bytes arrived, sha256 {} instead of {sha256}", got.bytes, 20 << 20, got.sha256);
+            return Err(Error::never("MW-DEMO-3", text));
+        }
+        say(&format!(
+            "  intact: sha256 {sha256}, {:.0} KiB/s, first byte after {} ms",
+            got.kib_s(),
+            got.first_byte.as_millis()
+        ));
+        report.bytes = got.bytes;
+        report.full_kib_s = got.kib_s();
+        if round == 1 {
+            let after = ask(net, CLIENT, "/api/status").await?;
+            // Over both downloads, the openings and the wallet's own circuits included.
+            cells(report, &start, &after);
+            circuit(report, &after);
+            report.requests = after["gateway"]["requests"].as_u64().unwrap_or(0);
+        }
+    }
+    Ok(())
+}
+
+/// Payment cells over traffic, from the first to the second picture.
+fn cells(report: &mut Report, before: &Value, after: &Value) {
+    let payment = |v: &Value| {
+        v["tor"]["cells"]["sent"].as_u64().unwrap_or(0) + v["tor"]["cells"]["received"].as_u64().unwrap_or(0)
+    };
+    let traffic = |v: &Value| -> u64 {
+        let circuits = v["gateway"]["circuits"].as_array().map(Vec::as_slice).unwrap_or_default();
+        circuits
+            .iter()
+            .filter_map(|c| Some(c["hops"].get(0)?["inward"].as_u64()? + c["hops"].get(0)?["outward"].as_u64()?))
+            .sum()
+    };
+    let payment_cells = payment(after).saturating_sub(payment(before));
+    let traffic_cells = traffic(after).saturating_sub(traffic(before));
+    report.payment_bytes = payment_cells * crate::units::CELL_BYTES;
+    report.share = payment_cells as f64 / traffic_cells.max(1) as f64;
+}
+
+/// The circuit that carried most.
+fn circuit(report: &mut Report, status: &Value) {
+    let circuits = status["gateway"]["circuits"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let inward = |c: &&Value| c["hops"].get(0).and_then(|h| h["inward"].as_u64()).unwrap_or(0);
+    let Some(busiest) = circuits.iter().max_by_key(inward) else { return };
+    for hop in busiest["hops"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let name = hop["nickname"].as_str().unwrap_or_default().to_owned();
+        let (client, relay) = (hop["stamped"][0].as_u64().unwrap_or(0), hop["stamped"][1].as_u64().unwrap_or(u64::MAX));
+        report.path.push(name.clone());
+        report.inbound.push((name, relay, client));
+    }
+}
+
+/// Fetches a paid file of the site: 402, then four transactions for four payees, then the file.
+pub async fn service(net: &Devnet, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<()> {
+    let site = net.node("site1")?.listen.ok_or_else(|| Error::never("MW-DEMO-2", "the site does not listen"))?;
+    let url = format!("http://{site}/1m.bin");
+    say(&format!("a web service: magicwave fetch {url}"));
+    let output =
+        tokio::process::Command::new(std::env::current_exe().map_err(|e| Error::later("MW-DEMO-4", e.to_string()))?)
+            .args(["fetch", "--json", &url, "--socks", &socks(net, CLIENT)?.to_string(), "--api"])
+            .arg(socket(net, CLIENT)?)
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|e| Error::later("MW-DEMO-4", format!("cannot start magicwave fetch: {e}")))?;
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or(json!({}));
+    if !output.status.success() {
+        let text = format!("magicwave fetch failed: {}{}", String::from_utf8_lossy(&output.stderr), answer);
+        return Err(Error::never("MW-DEMO-4", text));
+    }
+    let rows = ask(net, CLIENT, "/api/payments?limit=10000").await?;
+    report.payments = rows.as_array().map(Vec::as_slice).unwrap_or_default().iter().rev().map(Payment::of).collect();
+    if let Some(payment) = report.payments.iter().rev().find(|p| p.service == "http") {
+        say(&format!("  paid: {}", payment.line()));
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! What the demo found, for a person and as JSON (the shape of `docs/figures.md`).
+use crate::units::Stroops;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// One payment of the client.
+#[derive(Clone, Debug, Default)]
+pub struct Payment {
+    /// Hex.
+    pub id: String,
+    /// `tor` or `http`.
+    pub service: String,
+    /// Stroops, the nodes' shares included.
+    pub amount: u64,
+    /// Milliseconds of the three phases.
+    pub phases: [u64; 3],
+    /// (who, for carrying or serving, for forwarding)
+    pub payees: Vec<(String, u64, u64)>,
+}
+
+impl Payment {
+    /// From a row of /api/payments.
+    pub fn of(row: &Value) -> Self {
+        let number = |v: &Value| v.as_u64().unwrap_or(0);
+        let id: Vec<u8> = serde_json::from_value(row["id"].clone()).unwrap_or_default();
+        let payees = row["payees"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Payment {
+            id: hex::encode(id),
+            service: row["service"].as_str().unwrap_or_default().to_owned(),
+            amount: number(&row["total"]),
+            phases: [number(&row["create_ms"]), number(&row["sign_ms"]), number(&row["deliver_ms"])],
+            payees: payees
+                .iter()
+                .map(|p| (p["name"].as_str().unwrap_or_default().to_owned(), number(&p["due"]), number(&p["fee"])))
+                .collect(),
+        }
+    }
+    /// For a person.
+    pub fn line(&self) -> String {
+        let payees: Vec<String> = self.payees.iter().map(|(who, due, fee)| format!("{who} {due}+{fee}")).collect();
+        let [create, sign, deliver] = self.phases;
+        format!(
+            "{:>7} stroops = {}; create {create} ms, sign {sign} ms, deliver {deliver} ms",
+            self.amount,
+            payees.join(", ")
+        )
+    }
+}
+
+/// An account before and after.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Whose.
+    pub node: String,
+    /// Stroops of the asset on the account.
+    pub before: i64,
+    /// The same at the end.
+    pub after: i64,
+    /// What lies in escrows that it opened.
+    pub deposits: i64,
+    /// What it gained according to the ledger.
+    pub gain: i64,
+    /// What it gained according to the client's books.
+    pub books: i64,
+}
+
+/// The half without money.
+#[derive(Clone, Debug, Default)]
+pub struct Starved {
+    /// Of the paying client.
+    pub full_kib_s: f64,
+    /// After the free window.
+    pub trickle_kib_s: f64,
+    /// Nothing arrived any more.
+    pub stopped: bool,
+    /// After the top-up.
+    pub recovered_kib_s: f64,
+    /// The file arrived intact in the end.
+    pub whole: bool,
+}
+
+impl Starved {
+    /// Slowed, stopped, and back to a speed that is no trickle.
+    pub fn shown(&self) -> bool {
+        self.stopped
+            && self.whole
+            && self.trickle_kib_s < 64.0
+            && self.recovered_kib_s > 8.0 * self.trickle_kib_s.max(8.0)
+    }
+}
+
+/// Everything.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "each field is printed with its name")]
+pub struct Report {
+    pub ok: bool,
+    pub seconds: f64,
+    pub path: Vec<String>,
+    pub bytes: u64,
+    pub full_kib_s: f64,
+    /// (relay, its own count, the client's), at the relay's last word.
+    pub inbound: Vec<(String, u64, u64)>,
+    pub requests: u64,
+    pub payments: Vec<Payment>,
+    pub payment_bytes: u64,
+    pub share: f64,
+    pub accounts: Vec<Standing>,
+    pub fees: i64,
+    pub total: Stroops,
+    pub top_up: Stroops,
+    pub abandoned: u64,
+    pub asset_exact: bool,
+    pub native_exact: bool,
+    pub books_agree: bool,
+    pub exact: bool,
+    pub starved: Starved,
+}
+
+impl Report {
+    /// Client and relays counted the same, to the cell.
+    pub fn counts_agree(&self) -> bool {
+        self.inbound.len() == 3 && self.inbound.iter().all(|(_, relay, client)| relay == client && *client > 0)
+    }
+
+    /// One object.
+    pub fn json(&self) -> Value {
+        let inbound: serde_json::Map<String, Value> = self
+            .inbound
+            .iter()
+            .map(|(n, relay, client)| (n.clone(), json!({"relay": relay, "client": client})))
+            .collect();
+        let accounts: serde_json::Map<String, Value> = self
+            .accounts
+            .iter()
+            .map(|a| {
+                let text = |n: i64| n.to_string();
+                let value = json!({"before": text(a.before), "after": text(a.after), "deposits": text(a.deposits),
+                    "gain": text(a.gain), "books": text(a.books)});
+                (a.node.clone(), value)
+            })
+            .collect();
+        let payments: Vec<Value> = self
+            .payments
+            .iter()
+            .map(|p| {
+                let [create, sign, deliver] = p.phases;
+                json!({"id": p.id, "service": p.service, "amount": p.amount.to_string(), "create_ms": create,
+                    "sign_ms": sign, "deliver_ms": deliver})
+            })
+            .collect();
+        json!({
+            "ok": self.ok, "seconds": self.seconds, "path": self.path, "bytes": self.bytes, "inbound_cells": inbound,
+            "requests": self.requests, "payments": payments,
+            "cells": {"payment_bytes": self.payment_bytes, "share": self.share},
+            "ledger": {"accounts": accounts, "fees": self.fees.to_string(), "exact": self.exact,
+                "asset_exact": self.asset_exact, "native_exact": self.native_exact, "books_agree": self.books_agree,
+                "abandoned": self.abandoned},
+            "starved": {"full_kib_s": self.starved.full_kib_s, "trickle_kib_s": self.starved.trickle_kib_s,
+                "stopped": self.starved.stopped, "recovered_kib_s": self.starved.recovered_kib_s},
+        })
+    }
+
+    /// For a person.
+    pub fn text(&self) -> String {
+        let mut t = String::new();
+        let _ = writeln!(t, "\npath        {}", self.path.join(" > "));
+        let _ = writeln!(t, "download    {} bytes, {:.0} KiB/s", self.bytes, self.full_kib_s);
+        let _ = writeln!(t, "cells in    relay      by the relay   by the client");
+        for (name, relay, client) in &self.inbound {
+            let _ = writeln!(
+                t,
+                "            {name:<10} {relay:>12}   {client:>13}  {}",
+                if relay == client { "equal" } else { "DIFFERENT" }
+            );
+        }
+        let _ = writeln!(
+            t,
+            "payments    {} requests, {} payments; payment cells {} bytes, {:.2} % of the traffic",
+            self.requests,
+            self.payments.len(),
+            self.payment_bytes,
+            self.share * 100.0
+        );
+        for payment in &self.payments {
+            let _ = writeln!(t, "  {:<5} {}", payment.service, payment.line());
+        }
+        let _ = writeln!(
+            t,
+            "\nledger      account       before          after       in escrows       gain = by the books (stroops)"
+        );
+        for a in &self.accounts {
+            let _ = writeln!(
+                t,
+                "            {:<9} {:>13}  {:>13}  {:>13}  {:>9} {} {}",
+                a.node,
+                a.before,
+                a.after,
+                a.deposits,
+                a.gain,
+                if a.gain == a.books { "=" } else { "#" },
+                a.books
+            );
+        }
+        let yes = |b: bool| if b { "exact" } else { "NOT EXACT" };
+        let _ = writeln!(
+            t,
+            "            sum of the asset: {}; native balances and {} stroops of fees: {}; payments given up: {}",
+            yes(self.asset_exact),
+            self.fees,
+            yes(self.native_exact),
+            self.abandoned
+        );
+        let s = &self.starved;
+        let _ = writeln!(
+            t,
+            "\nwithout money   {:.1} KiB/s, then {}; topped up: {:.0} KiB/s (a paying client: {:.0})",
+            s.trickle_kib_s,
+            if s.stopped { "stopped" } else { "NOT stopped" },
+            s.recovered_kib_s,
+            s.full_kib_s
+        );
+        let _ = writeln!(
+            t,
+            "\n{} in {:.0} s",
+            if self.ok { "everything holds" } else { "SOMETHING DOES NOT HOLD" },
+            self.seconds
+        );
+        t
+    }
+}
