@@ -45,7 +45,7 @@ struct Node {
     rng: SmallRng,
     now: u64,
     number: u32,
-    /// Partners with an escrow that is open; from strangers none ever is.
+    /// What it was told.
     said: Vec<Message>,
 }
 
@@ -170,6 +170,10 @@ fn nothing_of_worth(out: &Out) {
     }
 }
 
+fn is_offer(effect: &Effect) -> bool {
+    matches!(effect, Effect::Send { message: Message::Offer(_), .. })
+}
+
 fn is_bare(row: &EscrowRow) -> bool {
     row.total.is_zero() && row.held.cumulative.is_zero() && row.landed.is_zero() && row.frozen.is_none()
 }
@@ -227,7 +231,7 @@ enum Act {
         twice: bool,
         longer: usize,
     },
-    /// Something that we said or were told before, sent to another place.
+    /// Something that it was told before, sent to another place.
     Echo(usize),
     Begin,
     Tick(u64),
@@ -315,6 +319,12 @@ proptest! {
         for (place, act) in acts {
             perform(&mut node, place, act);
         }
+        prop_assert!(node.gateway.status().links.iter().all(|l| l.lanes.iter().all(|lane| lane.total.is_zero())));
+        // And it still serves who is honest.
+        node.number = 0;
+        node.tor(passing(1 << 40, true));
+        let answer = node.message(1 << 40, 0, &message(1, &[1; 64], true));
+        prop_assert!(answer.effects.iter().any(is_offer), "{:?}", answer.effects);
     }
 }
 
@@ -326,8 +336,7 @@ fn every_type_of_message_in_every_place_before_and_after_a_hello_is_taken_calmly
         if greeted {
             let hello = message(1, &entropy, true);
             let answer = node.message(FROM_CLIENT, 0, &hello);
-            let offers = |e: &Effect| matches!(e, Effect::Send { message: Message::Offer(_), .. });
-            assert!(answer.effects.iter().any(offers), "an honest hello is answered: {:?}", answer.effects);
+            assert!(answer.effects.iter().any(is_offer), "an honest hello is answered: {:?}", answer.effects);
             node.tor(TorEvent::Begin { circ: STREAMS });
         }
         for kind in KINDS {
@@ -378,6 +387,8 @@ fn an_offer_or_a_request_that_goes_the_wrong_way_is_refused() {
             let out = node.message(circ, hop, &message(kind, &entropy, true));
             let only = out.effects.iter().all(|e| matches!(e, Effect::Send { message: Message::Refusal(_), .. }));
             assert!(only && out.rows.is_empty(), "type {kind}: {:?} {:?}", out.effects, out.rows);
+            // A payee says so; a client keeps silent, else two could refuse each other for ever.
+            assert_eq!(out.effects.len(), usize::from(hop == 0), "type {kind}");
         }
     }
     assert_eq!(node.gateway.status().sessions, 0);
