@@ -48,7 +48,7 @@ async fn kill_9_of_relay_exit_client_and_ledger_loses_no_money_and_pays_nothing_
         let books = net.books(&node);
         eprintln!("{node:8} {books:?}");
         assert_eq!(books.wrong, Vec::<String>::new(), "{node}");
-        assert_eq!(books.flushed, books.credited.max(books.flushed), "{node} credited what never landed");
+        assert!(books.flushed >= books.credited, "{node} credited what never landed");
         assert!(books.signed >= books.seen, "{node}");
     }
     let completed = net.completed("client1").await;
