@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 mod devnet;
+mod devnet_bench;
 mod devnet_demo;
 mod devnet_ledger;
 mod devnet_look;
@@ -42,6 +43,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
 
 /// Logs go to standard error; `MAGICWAVE_LOG` sets the filter, e.g. `magicwave=debug`.
 fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MAGICWAVE_LOG").unwrap_or_else(|_| "magicwave=info".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("MAGICWAVE_LOG").unwrap_or_else(|_| "magicwave=info".into());
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
