@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Measure a paid network of ours beside an unpatched one on this machine.
 ///
-/// Both networks are up at the same time, one is loaded at a time. Exit status 1 when a figure had to be withheld.
+/// All networks are up at the same time, one is loaded at a time. Exit status 1 when a figure had to be withheld.
 #[derive(clap::Args)]
 pub struct Args {
     /// What is measured
@@ -23,7 +23,7 @@ pub struct Args {
     /// Fewer rounds, below 3 minutes instead of 8
     #[arg(long)]
     quick: bool,
-    /// Directory of the two networks; removed at the end unless something failed [default: magicwave-bench-UID in the
+    /// Directory of the networks; removed at the end unless something failed [default: magicwave-bench-UID in the
     /// temporary directory]
     #[arg(long = "state", value_name = "DIR")]
     state: Option<PathBuf>,
@@ -57,15 +57,14 @@ async fn bench(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
     let plan = if args.quick { Plan::quick() } else { Plan::full() };
     let tell = |text: &str| note(&format!("{:6.1} s  {text}\n", start.elapsed().as_secs_f64()));
     let load = load();
-    tell(&format!("starting two networks in {}", dir.display()));
+    tell(&format!("starting three networks in {}", dir.display()));
     let work = async {
         let mut world = World::start(dir).await?;
-        tell("both are up");
+        tell("all are up");
         let outcome = tor::run(&world, plan, start, &tell).await?;
-        world.ours.check_alive()?;
-        world.stock.check_alive()?;
+        world.check_alive()?;
         let version = world.stock.tor_version().unwrap_or_else(|| "of unknown version".into());
-        futures::try_join!(world.ours.stop(), world.stock.stop())?;
+        world.stop().await?;
         anyhow::Ok((outcome, version))
     };
     let (mut outcome, version) = tokio::time::timeout(plan.end, work)
@@ -77,9 +76,10 @@ async fn bench(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
     }
     print(args, &outcome)?;
     if outcome.withheld.is_empty() {
-        // Both were cleared when they were started: nothing here is anybody else's.
-        std::fs::remove_dir_all(dir.join("ours"))?;
-        std::fs::remove_dir_all(dir.join("stock"))?;
+        // They were cleared when they were started: nothing here is anybody else's.
+        for name in World::DIRS {
+            std::fs::remove_dir_all(dir.join(name))?;
+        }
         // Fails when something else lies in it, and that is right.
         let _ = std::fs::remove_dir(dir);
         return Ok(ExitCode::SUCCESS);
@@ -111,13 +111,14 @@ fn setup(load: &str) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let build = if cfg!(debug_assertions) { "unoptimised Rust" } else { "optimised Rust" };
     format!(
-        "{cores} cores, load {load} before the start; {build}, tor's C at -O2; two networks on the loopback of 3 \
-         authorities, 2 guards, 2 exits, a middle and a client each, both up, one loaded at a time; ours also a site, a \
-         ledger and payments at every hop; ConfluxEnabled 0 in all clients, paths of both clients avoid the one \
-         unpatched middle of ours; order mirrored every second round; A/A is the same unpatched network measured twice \
-         a round over different circuits; one stream: a fresh circuit a run, 1 MiB warm-up, then 20 MiB; 8 streams of 8 \
-         MiB on 8 warmed circuits; first byte: from SOCKS connect, medians of blocks of a fresh warmed circuit each; \
-         processor time of the tor nodes less their time at rest; payment bytes over body bytes of the timed runs"
+        "{cores} cores, load {load} before the start; {build}, tor's C at -O2; three networks on the loopback of 3 \
+         authorities, 2 guards, 2 exits, a middle and a client each, all up, one loaded at a time; the paid one also \
+         has a site, a ledger and payments at every hop; over_free: the same program without payments; \
+         ConfluxEnabled 0 in all clients, paths of all clients avoid the middle that is unpatched in ours; order \
+         mirrored every second round; A/A is the same unpatched network measured twice a round over different \
+         circuits; one stream: a fresh circuit a run, 1 MiB warm-up, then 20 MiB; 8 streams of 8 MiB on 8 warmed \
+         circuits; first byte: from SOCKS connect, medians of blocks of a fresh warmed circuit each; processor time \
+         of the tor nodes less their time at rest; payment bytes over body bytes of the timed runs"
     )
 }
 

@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub enum Side {
     /// The network of ours, paid.
     Ours,
+    /// A network of the same program without payments: tells what payments cost from what the build does.
+    Free,
     /// The unpatched network.
     Stock,
     /// The same unpatched network once more, under names (so circuits) of its own.
@@ -23,8 +25,8 @@ pub enum Side {
 
 impl Side {
     /// All, in the order of a round: mirrored in every second one, so that nobody is always first.
-    pub fn order(round: usize) -> [Side; 3] {
-        let mut order = [Side::Ours, Side::Stock, Side::Again];
+    pub fn order(round: usize) -> [Side; 4] {
+        let mut order = [Side::Ours, Side::Free, Side::Stock, Side::Again];
         if round % 2 == 1 {
             order.reverse();
         }
@@ -34,17 +36,20 @@ impl Side {
     pub fn name(self) -> &'static str {
         match self {
             Side::Ours => "ours",
+            Side::Free => "free",
             Side::Stock => "stock",
             Side::Again => "again",
         }
     }
 }
 
-/// Samples of the three sides, in the order of rounds.
+/// Samples of the sides, in the order of rounds.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     /// Of our network.
     pub ours: Vec<f64>,
+    /// Of our network without payments.
+    pub free: Vec<f64>,
     /// Of the base line.
     pub stock: Vec<f64>,
     /// Of the base line measured again.
@@ -56,6 +61,7 @@ impl Samples {
     pub fn of(&mut self, side: Side) -> &mut Vec<f64> {
         match side {
             Side::Ours => &mut self.ours,
+            Side::Free => &mut self.free,
             Side::Stock => &mut self.stock,
             Side::Again => &mut self.again,
         }
@@ -147,31 +153,55 @@ fn parse_ticks(stat: &str) -> Option<u64> {
     user.checked_add(kernel)
 }
 
-/// Both networks.
+/// All networks.
 #[derive(Debug)]
 pub struct World {
     /// Paid, ours.
     pub ours: Arm,
+    /// Ours, without payments.
+    pub free: Arm,
     /// Unpatched, free.
     pub stock: Arm,
 }
 
 impl World {
-    /// Starts both side by side below `dir`.
+    /// Directories of the networks below the one that is given.
+    pub const DIRS: [&'static str; 3] = ["ours", "free", "stock"];
+
+    /// Starts all side by side below `dir`.
     pub async fn start(dir: &Path) -> Result<Self> {
-        // A payer of ours keeps to one leg; the base line must not have two where we have one.
-        let mut stock = Topology::default().all_stock();
-        for node in stock.nodes.iter_mut().filter(|n| n.role.has_socks()) {
-            node.torrc.push("ConfluxEnabled 0".into());
-        }
-        let (ours, theirs) = (dir.join("ours"), dir.join("stock"));
-        let (ours, stock) = futures::try_join!(Arm::start(&ours, Topology::default()), Arm::start(&theirs, stock))?;
-        Ok(World { ours, stock })
+        let [ours, free, stock] = Self::DIRS.map(|name| dir.join(name));
+        let (ours, free, stock) = futures::try_join!(
+            Arm::start(&ours, Topology::default()),
+            Arm::start(&free, one_leg(Topology::default().without_money())),
+            Arm::start(&stock, one_leg(Topology::default().all_stock())),
+        )?;
+        Ok(World { ours, free, stock })
+    }
+    /// An error when a process of them died.
+    pub fn check_alive(&mut self) -> Result<()> {
+        self.ours.check_alive().and_then(|()| self.free.check_alive()).and_then(|()| self.stock.check_alive())
+    }
+    /// Ends all.
+    pub async fn stop(self) -> Result<()> {
+        futures::try_join!(self.ours.stop(), self.free.stop(), self.stock.stop()).map(|_| ())
     }
     /// The network of a side.
     pub fn arm(&self, side: Side) -> &Arm {
-        if side == Side::Ours { &self.ours } else { &self.stock }
+        match side {
+            Side::Ours => &self.ours,
+            Side::Free => &self.free,
+            Side::Stock | Side::Again => &self.stock,
+        }
     }
+}
+
+/// A payer of ours keeps to one leg; nobody it is compared with may have two.
+fn one_leg(mut topology: Topology) -> Topology {
+    for node in topology.nodes.iter_mut().filter(|n| n.role.has_socks()) {
+        node.torrc.push("ConfluxEnabled 0".into());
+    }
+    topology
 }
 
 #[cfg(test)]
@@ -188,7 +218,7 @@ mod tests {
 
     #[test]
     fn every_second_round_is_mirrored() {
-        assert_eq!(Side::order(0), [Side::Ours, Side::Stock, Side::Again]);
-        assert_eq!(Side::order(1), [Side::Again, Side::Stock, Side::Ours]);
+        assert_eq!(Side::order(0), [Side::Ours, Side::Free, Side::Stock, Side::Again]);
+        assert_eq!(Side::order(1), [Side::Again, Side::Stock, Side::Free, Side::Ours]);
     }
 }

@@ -1,4 +1,5 @@
 //! One measured figure, as a line for programs and as a row for people (pure).
+use super::arms::Samples;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -98,16 +99,20 @@ impl Figure {
     }
 }
 
-/// Ratio and A/A ratio of one measure from samples of the three arms, round by round: ours over the base line, the
-/// base line over itself.
-pub fn against(name: &str, better: Good, ours: &[f64], stock: &[f64], again: &[f64]) -> Vec<Figure> {
-    let over = |a: &[f64]| -> Vec<f64> {
-        a.iter().zip(stock).filter(|(_, s)| **s > 0.0).map(|(a, s)| a / s).filter(|r| r.is_finite()).collect()
+/// Ratios of one measure from samples of all sides, round by round: ours over the base line, ours over the same
+/// program without payments (`_over_free_`), the base line over itself (`_aa`).
+pub fn against(name: &str, better: Good, samples: &Samples) -> Vec<Figure> {
+    let over = |a: &[f64], b: &[f64]| -> Vec<f64> {
+        a.iter().zip(b).filter(|(_, b)| **b > 0.0).map(|(a, b)| a / b).filter(|r| r.is_finite()).collect()
     };
-    let (ratio, aa) = (over(ours), over(again));
-    let ratio = Figure::of(&format!("{name}_ratio"), "ratio", better, Some(1.0), &ratio).map(|f| f.beside(&aa));
+    let aa = over(&samples.again, &samples.stock);
+    let beside = |suffix: &str, runs: &[f64]| {
+        Figure::of(&format!("{name}{suffix}"), "ratio", better, Some(1.0), runs).map(|f| f.beside(&aa))
+    };
+    let ratio = beside("_ratio", &over(&samples.ours, &samples.stock));
+    let free = beside("_over_free_ratio", &over(&samples.ours, &samples.free));
     let aa = Figure::of(&format!("{name}_ratio_aa"), "ratio", better, None, &aa);
-    ratio.into_iter().chain(aa).collect()
+    ratio.into_iter().chain(free).chain(aa).collect()
 }
 
 /// The middle one, of an even number the mean of the middle two; none of none.
@@ -127,7 +132,7 @@ fn rounded(value: f64) -> f64 {
 /// The figures as a table; goal beside value.
 pub fn table(figures: &[Figure]) -> String {
     let mut text = format!(
-        "{:<26} {:>10} {:<8} {:>6} {:<6} {:<17} runs\n",
+        "{:<28} {:>10} {:<8} {:>6} {:<6} {:<17} runs\n",
         "measure", "value", "unit", "goal", "met", "A/A spread"
     );
     for f in figures {
@@ -142,7 +147,7 @@ pub fn table(figures: &[Figure]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{:<26} {:>10.4} {:<8} {goal:>6} {met:<6} {spread:<17} {}",
+            "{:<28} {:>10.4} {:<8} {goal:>6} {met:<6} {spread:<17} {}",
             f.measure,
             f.value,
             f.unit,
@@ -166,8 +171,11 @@ mod tests {
     #[test]
     fn a_ratio_is_judged_by_the_base_line_over_itself() {
         let judge = |better, ours: f64| {
-            let figures = against("x", better, &[ours; 3], &[1.0; 3], &[0.9, 1.0, 1.1]);
-            assert_eq!((figures.len(), figures[1].measure.as_str()), (2, "x_ratio_aa"));
+            let samples =
+                Samples { ours: vec![ours; 3], free: vec![2.0; 3], stock: vec![1.0; 3], again: vec![0.9, 1.0, 1.1] };
+            let figures = against("x", better, &samples);
+            assert_eq!((figures.len(), figures[2].measure.as_str()), (3, "x_ratio_aa"));
+            assert_eq!((figures[1].measure.as_str(), figures[1].value), ("x_over_free_ratio", ours / 2.0));
             (figures[0].against_aa.expect("has a partner"), figures[0].met().expect("has a goal"))
         };
         assert_eq!(judge(Good::Higher, 0.95), (Verdict::Inside, true));
