@@ -1,5 +1,5 @@
 //! `magicwave devnet`: a private network on this machine.
-use super::{devnet_demo, devnet_ledger, devnet_look, devnet_replay, devnet_up};
+use super::{devnet_bench, devnet_demo, devnet_ledger, devnet_look, devnet_replay, devnet_up};
 use clap::{Parser, Subcommand};
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
@@ -25,6 +25,8 @@ enum Verb {
     Logs(devnet_look::LogsArgs),
     /// Show the main job: a paid download, payments on the ledger, and what happens to who does not pay
     Demo(devnet_demo::Args),
+    /// Measure a paid network of ours beside an unpatched one
+    Bench(devnet_bench::Args),
     /// Serve a test ledger with Horizon's paths
     Ledger(devnet_ledger::Args),
     /// Apply recorded transactions to the test ledger and compare the results
@@ -55,6 +57,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Status(args) => devnet_look::status(args),
         Verb::Logs(args) => devnet_look::logs(args),
         Verb::Demo(args) => devnet_demo::run(args),
+        Verb::Bench(args) => devnet_bench::run(args),
         Verb::Ledger(args) => devnet_ledger::run(args),
         Verb::Replay(args) => devnet_replay::run(args),
     };

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 mod devnet;
+mod devnet_bench;
 mod devnet_demo;
 pub mod devnet_ledger;
 mod devnet_look;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 const MIB: u64 = 1 << 20;
 /// Name, length in MiB and seed of the files that are there to be downloaded.
-const FILES: [(&str, u64, u64); 3] = [("1m.bin", 1, 1), ("20m.bin", 20, 20), ("64m.bin", 64, 64)];
+const FILES: [(&str, u64, u64); 4] = [("1m.bin", 1, 1), ("8m.bin", 8, 8), ("20m.bin", 20, 20), ("64m.bin", 64, 64)];
 
 const PAGE: &str = "<!doctype html><meta charset=utf-8><title>devnet</title><h1>A page of the devnet</h1>\
 <p><a href=20m.bin>20 MiB</a> <a href=64m.bin>64 MiB</a></p>\n";
