@@ -33,4 +33,5 @@ mod wire_http;
 #[path = "../fuzz/common/mod.rs"]
 mod wire_make;
 mod wire_required;
+mod wire_secrets;
 mod wire_sizes;
