@@ -179,6 +179,7 @@ impl Bench<'_> {
         let mut figures = against("throughput", Good::Higher, &speed);
         figures.extend(against("cpu_per_mib", Good::Lower, &cpu));
         figures.extend(Figure::of("throughput_mib_s", "MiB/s", Good::Higher, None, &speed.ours));
+        figures.extend(Figure::of("throughput_free_mib_s", "MiB/s", Good::Higher, None, &speed.free));
         figures.extend(Figure::of("throughput_stock_mib_s", "MiB/s", Good::Higher, None, &speed.stock));
         figures.extend(Figure::of("payment_bytes_share", "ratio", Good::Lower, Some(0.005), &share));
         figures.extend(Figure::of("payments_settled", "a run", Good::Higher, Some(1.0), &payments));
@@ -219,6 +220,7 @@ impl Bench<'_> {
         self.enough("many streams", done, self.plan.rounds)?;
         let mut figures = against("throughput_8", Good::Higher, &speed);
         figures.extend(Figure::of("throughput_8_mib_s", "MiB/s", Good::Higher, None, &speed.ours));
+        figures.extend(Figure::of("throughput_8_free_mib_s", "MiB/s", Good::Higher, None, &speed.free));
         figures.extend(Figure::of("throughput_8_stock_mib_s", "MiB/s", Good::Higher, None, &speed.stock));
         Ok(figures)
     }
@@ -248,6 +250,7 @@ impl Bench<'_> {
         self.enough("small requests", done, circuits)?;
         let mut figures = against("ttfb", Good::Lower, &medians);
         figures.extend(Figure::of("ttfb_ms", "ms", Good::Lower, None, &medians.ours));
+        figures.extend(Figure::of("ttfb_free_ms", "ms", Good::Lower, None, &medians.free));
         figures.extend(Figure::of("ttfb_stock_ms", "ms", Good::Lower, None, &medians.stock));
         Ok(figures)
     }
