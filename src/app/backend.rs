@@ -129,7 +129,7 @@ impl Backend {
                 {
                     tokio::time::sleep(PAY_PAUSE).await;
                 }
-                Answer::Failed(code) => {
+                Answer::Failed(code) | Answer::Lost(code) => {
                     return Ok(PayAnswer {
                         code: code.name().into(),
                         text: code.text().into(),

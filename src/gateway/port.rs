@@ -315,8 +315,10 @@ pub enum Answer {
     },
     /// The payment is complete; as it stands in the books.
     Paid(Box<super::chain::PaymentRow>),
-    /// It is not.
+    /// It is not, and nothing was signed.
     Failed(super::core::message::RefusalCode),
+    /// It is not, and the client's own claim was signed: asking again would pay again.
+    Lost(super::core::message::RefusalCode),
 }
 
 /// The ledger's answer to the call with the same tag.

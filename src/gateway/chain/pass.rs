@@ -110,6 +110,8 @@ pub struct Pass {
     pub call: Option<u64>,
     /// For the books.
     pub site: Option<String>,
+    /// The web session that is paid.
+    pub web: Option<Id>,
     started: u64,
     marks: [u64; 3],
     sent_at: u64,
@@ -135,6 +137,7 @@ impl Pass {
             stage: Stage::Create,
             call,
             site,
+            web: None,
             started: now,
             marks: [now; 3],
             sent_at: now,
@@ -172,7 +175,7 @@ impl Pass {
             Message::Template(m) => self.on_template(now, via, m),
             Message::Signed(m) => self.on_signed(now, via, m),
             Message::Delivered(m) => self.on_delivered(now, via, m),
-            Message::Refusal(m) => self.on_refusal(m),
+            Message::Refusal(m) => self.on_refusal(via, m),
             _ => Vec::new(),
         }
     }
@@ -267,8 +270,9 @@ impl Pass {
         steps
     }
 
-    fn on_refusal(&mut self, m: &Refusal) -> Vec<Step> {
-        let Some(index) = self.index(&m.subject) else { return Vec::new() };
+    /// Only the payee itself can refuse what was asked of it.
+    fn on_refusal(&mut self, via: Via, m: &Refusal) -> Vec<Step> {
+        let Some(index) = self.index(&m.subject).filter(|i| self.payees[*i].via == via) else { return Vec::new() };
         match self.stage {
             Stage::Create => self.fail(Some(index), m.code, m.retry_ms),
             // A node that says "busy" to a Sign has signed nothing: the same message goes out again.

@@ -1,6 +1,6 @@
 //! The paying side: what a client owes on each of its circuits, and the passes that settle it.
 use super::PayeeShare;
-use super::pass::{Pass, Payee, Step, Via};
+use super::pass::{Pass, Payee, Stage, Step, Via};
 use crate::gateway::core::codec;
 use crate::gateway::core::message::*;
 use crate::gateway::core::offer::{check_offer, offer_hash};
@@ -17,6 +17,8 @@ use std::collections::HashMap;
 
 /// Circuits that a client keeps books of.
 const MAX_CIRCUITS: usize = 4_096;
+/// Web sessions whose payments are remembered.
+const MAX_WEBS: usize = 4_096;
 /// Passes under way on one circuit.
 const MAX_PASSES: usize = 4;
 /// A watch is set at least so many cells ahead.
@@ -120,6 +122,8 @@ pub struct Pay {
     circuits: HashMap<CircuitId, Circuit>,
     passes: Vec<Pass>,
     budget: Budget,
+    /// Paid for each web session.
+    webs: HashMap<Id, Stroops>,
     refused: Vec<Refused>,
     requests: u64,
     settled: u64,
@@ -134,6 +138,7 @@ impl Pay {
             circuits: HashMap::new(),
             passes: Vec::new(),
             budget,
+            webs: HashMap::new(),
             refused: Vec::new(),
             requests: 0,
             settled: 0,
@@ -351,7 +356,7 @@ impl Pay {
         let Some(c) = self.circuits.get(&circ).filter(|c| c.began) else { return };
         // Replies from behind a hop that holds are held too: it is paid first and alone. A request that was paid since
         // says nothing any more.
-        let dues: Vec<Stroops> = c.hops.iter().take(c.speaking).map(|h| due(h, &c.rate, &self.terms)).collect();
+        let dues = self.dues(circ, c, c.speaking);
         let holds = |h: &HopState| h.request.as_ref().is_some_and(|r| r.state > 0);
         let held = c.hops.iter().zip(&dues).position(|(h, due)| holds(h) && !due.is_zero());
         let reach = held.map_or(c.speaking, |k| k + 1);
@@ -382,11 +387,22 @@ impl Pay {
             return out.effects.push(failed(code));
         }
         let Some(c) = self.circuits.get(&wish.circ) else { return out.effects.push(failed(RefusalCode::TIMED_OUT)) };
-        let dues: Vec<Stroops> = c.hops.iter().map(|h| due(h, &c.rate, &self.terms)).collect();
+        let dues = self.dues(wish.circ, c, c.hops.len());
         let Some(tag) = c.hops.first().and_then(|h| links.tag_of(&h.hop.relay)) else {
             return out.effects.push(failed(RefusalCode::NO_LINK));
         };
         self.begin_pass(now, rng, wish.circ, tag, &dues, Some(wish), out);
+    }
+
+    /// What the first `n` hops are to be paid now, less what passes under way are about to sign.
+    fn dues(&self, circ: CircuitId, c: &Circuit, n: usize) -> Vec<Stroops> {
+        let promised = |index: usize| {
+            let open = self.passes.iter().filter(|p| p.circ == circ && p.stage == Stage::Create);
+            open.filter_map(|p| p.payees.get(index).filter(|q| q.via == Via::Hop(wire_hop(index))))
+                .fold(Stroops::ZERO, |sum, q| sum.add(q.share.due).unwrap_or(Stroops::MAX))
+        };
+        let hops = c.hops.iter().take(n).enumerate();
+        hops.map(|(index, h)| due(h, &c.rate, &self.terms).saturating_sub(promised(index))).collect()
     }
 
     fn service_refused(&self, now: u64, links: &Links, wish: &ServiceWish) -> Option<RefusalCode> {
@@ -404,6 +420,7 @@ impl Pay {
         if let Err(code) = self.budget.limits().check_price(offer) {
             return Some(code);
         }
+        let paid = self.webs.get(&offer.session).copied().unwrap_or_default();
         let agreed = Agreed {
             offer,
             offer_hash: offer_hash(offer),
@@ -411,9 +428,9 @@ impl Pay {
             acknowledged: Stroops::ZERO,
             ahead_bytes: u64::from(offer.ahead_bytes).min(self.terms.max_ahead_bytes),
         };
-        // What the service sent is counted by who asks for this payment, not here: the ceiling is the price of what
-        // it claims and the window ahead.
-        let counts = Counts::Bytes { own_in: wish.request.units_in, own_out: wish.request.units_out };
+        // A service cannot have served more than we paid for and its credit: it asks for that and the window ahead.
+        let credit = u64::from(offer.credit_bytes).min(self.terms.max_ahead_bytes);
+        let counts = Counts::Bytes { own_in: price::bytes_for(offer.price, paid).saturating_add(credit), own_out: 0 };
         if let Err(refused) = validate::check(&agreed, &wish.request, counts, now / 1000) {
             return Some(refused.code);
         }
@@ -438,7 +455,9 @@ impl Pay {
         let fee = |h: &HopState| h.offer.as_ref().map_or(Stroops::ZERO, |o| o.fee);
         let mut dues: Vec<HopDue> = c.hops.iter().zip(dues).map(|(h, due)| HopDue { due: *due, fee: fee(h) }).collect();
         if let Some(wish) = &wish {
-            let due = wish.request.amount_due.saturating_sub(wish.request.amount_paid);
+            // What we paid counts, whatever the service says that it got.
+            let paid = self.webs.get(&wish.offer.session).copied().unwrap_or_default();
+            let due = wish.request.amount_due.saturating_sub(paid.max(wish.request.amount_paid));
             dues.push(HopDue { due, fee: Stroops::ZERO });
         }
         let fail = |code, out: &mut Out| {
@@ -491,7 +510,8 @@ impl Pay {
                 (None, None) => return,
             });
         }
-        let pass = Pass::new(now, id, circ, c.hops[0].hop.relay, payees, wish.as_ref().map(|w| w.call), site);
+        let mut pass = Pass::new(now, id, circ, c.hops[0].hop.relay, payees, wish.as_ref().map(|w| w.call), site);
+        pass.web = wish.as_ref().map(|w| w.offer.session);
         let steps = pass.start();
         self.passes.push(pass);
         let index = self.passes.len() - 1;
@@ -528,6 +548,13 @@ impl Pay {
                 self.budget.commit(&pass.id, pass.total());
                 let steps = pass.signed_first(now, claim);
                 out.rows.push(Row::Payment(Box::new(pass.row())));
+                if let (Some(web), Some(service)) = (pass.web, pass.payees.last()) {
+                    if self.webs.len() >= MAX_WEBS && !self.webs.contains_key(&web) {
+                        self.webs.clear();
+                    }
+                    let paid = self.webs.entry(web).or_default();
+                    *paid = paid.add(service.share.due).unwrap_or(Stroops::MAX);
+                }
                 if let Some(c) = self.circuits.get_mut(&pass.circ) {
                     for (hop, payee) in c.hops.iter_mut().zip(&pass.payees) {
                         hop.paid = hop.paid.add(payee.share.due).unwrap_or(Stroops::MAX);
@@ -574,7 +601,8 @@ impl Pay {
                     hop.not_before = now + u64::from(*retry_ms).max(RETRY_MS);
                 }
                 if let Some(call) = pass.call {
-                    out.effects.push(Effect::Answer { call, answer: Answer::Failed(*code) });
+                    let answer = if *signed { Answer::Lost(*code) } else { Answer::Failed(*code) };
+                    out.effects.push(Effect::Answer { call, answer });
                 }
             }
             _ => {}

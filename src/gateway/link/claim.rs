@@ -169,6 +169,10 @@ impl Links {
             let later = !taken || lane.frozen.is_some() || lane.carry.is_some();
             return Err(if later { RefusalCode::FLUSH_PENDING } else { RefusalCode::NOT_PAID });
         }
+        // Never more credit than the deposit can ever pay.
+        if credited > self.capacity(&lane) {
+            return Err(RefusalCode::DEPOSIT_EXCEEDED);
+        }
         lane.total = credited;
         let Claim { epoch, cumulative, .. } = body.claim;
         lane.remember(Recent { hop: hop_id, amount, epoch, cumulative });
@@ -204,7 +208,8 @@ impl Links {
             let frozen = lane.frozen.as_ref().map_or(Stroops::ZERO, |f| f.held.cumulative);
             lane.landed.add(frozen).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?
         } else {
-            Stroops::ZERO
+            // A claim of an epoch that was frozen lands beside all that landed and all that the open epoch holds.
+            lane.landed.add(lane.held.cumulative).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?
         };
         if before.add(claim.cumulative).map_or(true, |sum| sum > self.capacity(lane)) {
             return Err(RefusalCode::DEPOSIT_EXCEEDED);

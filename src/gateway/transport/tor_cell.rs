@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 /// Circuits with messages under way, ours and those through us.
 const MAX_CIRCUITS: usize = 65_536;
+/// Hops of a circuit, as `MW_MAX_HOPS` says.
+const MAX_HOPS: u32 = 8;
 /// Unreadable cells of one circuit that are answered; more are dropped in silence.
 const MAX_ANSWERS: u8 = 8;
 
@@ -27,6 +29,12 @@ pub struct Cells {
 impl Cells {
     /// What an event of tor means to the gateway, if anything.
     pub fn event(&mut self, now: u64, event: TorEvent) -> Option<Event> {
+        // Talk begins with the circuit and ends with it: a reply that comes later finds nothing to leave behind.
+        if let TorEvent::Circuit { circ, .. } = &event
+            && (self.talks.len() < MAX_CIRCUITS || self.talks.contains_key(circ))
+        {
+            self.talks.entry(*circ).or_default();
+        }
         Some(match event {
             TorEvent::Circuit { circ, role: Role::Origin, token, hops, .. } => {
                 // A hop without an identity could not be told from another: the path is unknown from there on.
@@ -80,17 +88,17 @@ impl Cells {
         }
     }
 
-    /// The cells of a message; none when there is no room for one more circuit or the message is too long.
+    /// The cells of a message; none when the circuit is gone or the message is too long.
     pub fn bodies(&mut self, circ: CircuitId, hop: u32, message: &Message) -> Vec<Vec<u8>> {
         let bytes = codec::encode(message);
         self.talk(circ, hop).and_then(|talk| talk.outbox.bodies(&bytes).ok()).unwrap_or_default()
     }
 
     fn talk(&mut self, circ: CircuitId, hop: u32) -> Option<&mut Talk> {
-        if self.talks.len() >= MAX_CIRCUITS && !self.talks.contains_key(&circ) {
+        if hop > MAX_HOPS {
             return None;
         }
-        Some(self.talks.entry(circ).or_default().entry(hop).or_default())
+        Some(self.talks.get_mut(&circ)?.entry(hop).or_default())
     }
 }
 
