@@ -1,4 +1,5 @@
 //! Fast tests over the whole crate, one file per subject: no network outside the loopback.
+mod chain;
 mod layers;
 mod ledger_engine;
 #[cfg(feature = "node")]
