@@ -132,7 +132,7 @@ impl Gateway {
                     pay.on_tick(now, rng, &mut self.links, out);
                 }
                 if let Some(serve) = &mut self.serve {
-                    serve.forget_idle(now);
+                    serve.on_tick(now, rng, out);
                 }
             }
             Event::Flush => self.links.flush_all(now, rng, out),
@@ -194,6 +194,10 @@ impl Gateway {
                 let asks = matches!(&message, Message::LinkHello(hello) if !hello.payer);
                 let from = prev.filter(|_| !asks).map_or(Partner::Anonymous, Partner::Relay);
                 self.links.on_message(now, rng, circ, from, message, out);
+            }
+            // Only links wait for a no from the origin: the partner's no to what we offered it.
+            End::Passing(_) if matches!(message, Message::Refusal(_)) => {
+                self.links.on_message(now, rng, circ, Partner::Anonymous, message, out);
             }
             End::Passing(_) => {
                 let Some(serve) = &mut self.serve else { return };

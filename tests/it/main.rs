@@ -1,4 +1,5 @@
 //! Fast tests over the whole crate, one file per subject: no network outside the loopback.
+mod chain;
 #[cfg(feature = "node")]
 mod gateway_hostile;
 mod layers;

@@ -6,6 +6,7 @@ use crate::gateway::core::message::*;
 use crate::gateway::core::offer::{check_offer, offer_hash};
 use crate::gateway::core::policy::Budget;
 use crate::gateway::core::price::{self, Ahead, HopDue};
+use crate::gateway::core::refusal::RetryClass;
 use crate::gateway::core::validate::{self, Agreed, Counts};
 use crate::gateway::link::{Links, PayeeRef, Readiness};
 use crate::gateway::port::*;
@@ -25,6 +26,9 @@ const MAX_PASSES: usize = 4;
 const WATCH_CELLS: u64 = 64;
 /// Refusals kept for the person to see.
 const MAX_REFUSED: usize = 256;
+/// A hello without an answer goes out again after so long, and so often.
+const HELLO_MS: u64 = 4_000;
+const HELLOS: u32 = 4;
 /// A hop that refused a payment is left alone for so long, unless it says otherwise.
 const RETRY_MS: u64 = 1_000;
 
@@ -44,6 +48,8 @@ pub struct Terms {
 struct HopState {
     hop: Hop,
     nonce: Id,
+    /// When the hello went out last, and how often it did.
+    hello: (u64, u32),
     offer: Option<Offer>,
     offer_hash: Id,
     request: Option<PaymentRequest>,
@@ -53,6 +59,8 @@ struct HopState {
     paid: Stroops,
     acknowledged: Stroops,
     not_before: u64,
+    /// The last request was refused: nothing is paid before a proper one.
+    disputed: bool,
 }
 
 #[derive(Debug)]
@@ -182,6 +190,7 @@ impl Pay {
             .map(|hop| HopState {
                 hop,
                 nonce: [0; ID_LEN],
+                hello: (0, 0),
                 offer: None,
                 offer_hash: [0; ID_LEN],
                 request: None,
@@ -190,6 +199,7 @@ impl Pay {
                 paid: Stroops::ZERO,
                 acknowledged: Stroops::ZERO,
                 not_before: 0,
+                disputed: false,
             })
             .collect();
         self.circuits.insert(circ, Circuit { hops, began: false, speaking, rate: Rate::default() });
@@ -204,6 +214,7 @@ impl Pay {
         links.want_payee(now, rng, c.hops[0].hop.relay, out);
         for (index, hop) in (1..).zip(c.hops.iter_mut().take(c.speaking)) {
             rng.fill_bytes(&mut hop.nonce);
+            hop.hello = (now, 1);
             let message = Message::Hello(hello(&self.terms, hop.nonce));
             out.effects.push(Effect::Send { circ, hop: index, message });
         }
@@ -272,8 +283,12 @@ impl Pay {
             return;
         }
         let hello = hello(&self.terms, hop.nonce);
+        let dearer = |known: &Offer| offer.price.0 > known.price.0 || offer.fee > known.fee;
         let checked = check_offer(offer, &hello, ServiceKind::Tor, now / 1000)
-            .and_then(|()| self.budget.limits().check_price(offer));
+            .and_then(|()| self.budget.limits().check_price(offer))
+            .and_then(
+                |()| if hop.offer.as_ref().is_some_and(dearer) { Err(RefusalCode::PRICE_CEILING) } else { Ok(()) },
+            );
         match checked {
             Ok(()) => {
                 hop.offer_hash = offer_hash(offer);
@@ -314,8 +329,17 @@ impl Pay {
         let counts =
             Counts::Cells { own_in: own.inward, own_out: own.outward, stamp_in: peer.inward, stamp_out: peer.outward };
         match validate::check(&agreed, request, counts, now / 1000) {
-            Ok(_) => hop.request = Some(request.clone()),
+            Ok(_) => {
+                hop.request = Some(request.clone());
+                hop.disputed = false;
+            }
             Err(refused) => {
+                // A hop that counts wrong or forges is not paid on this circuit any more; one that asks too much gets
+                // what our own count comes to; else the next proper request counts.
+                match refused.code.retry() {
+                    RetryClass::Never => hop.not_before = u64::MAX,
+                    _ => hop.disputed |= refused.payable.is_none(),
+                }
                 let who = hop.hop.nickname.clone();
                 self.refuse(now, who, refused.code, true);
                 let message = Message::Refusal(refused.code.refuse(request.id));
@@ -360,7 +384,7 @@ impl Pay {
         let holds = |h: &HopState| h.request.as_ref().is_some_and(|r| r.state > 0);
         let held = c.hops.iter().zip(&dues).position(|(h, due)| holds(h) && !due.is_zero());
         let reach = held.map_or(c.speaking, |k| k + 1);
-        let ready = c.hops.iter().take(reach).take_while(|h| h.offer.is_some() && h.not_before <= now).count();
+        let ready = c.hops.iter().take(reach).take_while(|h| h.may_be_paid(now)).count();
         if ready == 0 || on_circuit().count() >= MAX_PASSES {
             return;
         }
@@ -410,7 +434,7 @@ impl Pay {
         if c.speaking < c.hops.len() || c.hops.is_empty() {
             return Some(RefusalCode::HOP_UNKNOWN);
         }
-        if c.hops.iter().any(|h| h.offer.is_none()) {
+        if !c.hops.iter().all(|h| h.may_be_paid(now)) {
             return Some(RefusalCode::BUSY);
         }
         let offer = &wish.offer;
@@ -598,7 +622,8 @@ impl Pay {
                 // Left out of the next passes for a while, and nobody behind it is paid before it is.
                 let hop = payee.and_then(|k| self.circuits.get_mut(&pass.circ).and_then(|c| c.hops.get_mut(k)));
                 if let Some(hop) = hop {
-                    hop.not_before = now + u64::from(*retry_ms).max(RETRY_MS);
+                    let until = now.saturating_add(u64::from(*retry_ms).max(RETRY_MS));
+                    hop.not_before = hop.not_before.max(until);
                 }
                 if let Some(call) = pass.call {
                     let answer = if *signed { Answer::Lost(*code) } else { Answer::Failed(*code) };
@@ -629,9 +654,24 @@ impl Pay {
                 self.finish(now, index, &steps, out);
             }
         }
+        self.hello_again(now, out);
         let waiting: Vec<CircuitId> = self.circuits.iter().filter(|(_, c)| c.wants()).map(|(id, _)| *id).collect();
         for circ in waiting {
             self.settle(now, rng, links, circ, out);
+        }
+    }
+
+    fn hello_again(&mut self, now: u64, out: &mut Out) {
+        for (circ, c) in self.circuits.iter_mut().filter(|(_, c)| c.began) {
+            for (index, hop) in (1..).zip(c.hops.iter_mut().take(c.speaking)) {
+                let (at, count) = hop.hello;
+                let open = hop.offer.is_none() && hop.not_before <= now;
+                if open && count < HELLOS && now.saturating_sub(at) >= HELLO_MS {
+                    hop.hello = (now, count + 1);
+                    let message = Message::Hello(hello(&self.terms, hop.nonce));
+                    out.effects.push(Effect::Send { circ: *circ, hop: index, message });
+                }
+            }
         }
     }
 
@@ -668,6 +708,12 @@ pub struct ServiceWish {
     pub request: PaymentRequest,
     /// `host[:port]`.
     pub site: String,
+}
+
+impl HopState {
+    fn may_be_paid(&self, now: u64) -> bool {
+        self.offer.is_some() && self.not_before <= now && !self.disputed
+    }
 }
 
 impl Circuit {

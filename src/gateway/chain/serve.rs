@@ -4,6 +4,7 @@ use crate::gateway::core::codec;
 use crate::gateway::core::message::*;
 use crate::gateway::core::offer::{SessionIds, Terms};
 use crate::gateway::core::price;
+use crate::gateway::core::refusal::RetryClass;
 use crate::gateway::core::request::{self, Standing};
 use crate::gateway::link::{Links, PayeeRef, PayerRef as LinkPayer, Readiness};
 use crate::gateway::port::*;
@@ -21,6 +22,10 @@ const HTTP_IDLE_MS: u64 = 30 * 60 * 1000;
 const REQUEST_SECS: u32 = 60;
 /// A request is repeated at most so often while nothing changes.
 const REQUEST_GAP_MS: u64 = 200;
+/// Whoever holds a circuit says so again after so long.
+const REQUEST_REPEAT_MS: u64 = 4_000;
+/// Circuits through us that are known; more are not forwarded for.
+const MAX_WAYS: usize = 65_536;
 
 /// Names a session at this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +54,8 @@ struct Session {
 struct Way {
     prev: Option<RelayId>,
     next: Option<Hop>,
+    /// Service state, which may change before there is a session.
+    state: u8,
 }
 
 /// All sessions of a node.
@@ -95,6 +102,9 @@ impl Serve {
         next: Option<Hop>,
         out: &mut Out,
     ) {
+        if self.ways.len() >= MAX_WAYS && !self.ways.contains_key(&circ) {
+            return;
+        }
         let way = self.ways.entry(circ).or_default();
         way.prev = prev;
         way.next = next;
@@ -120,6 +130,9 @@ impl Serve {
         out: &mut Out,
     ) {
         let key = Key::Circuit(circ);
+        if let (Some(state), Some(way)) = (state, self.ways.get_mut(&circ)) {
+            way.state = state;
+        }
         let Some(session) = self.sessions.get_mut(&key) else { return };
         session.units = own;
         if let Some(state) = state {
@@ -266,8 +279,11 @@ impl Serve {
         out: &mut Out,
     ) -> Result<Message, (Id, RefusalCode)> {
         let refuse = |code| (sign.hop_id, code);
-        if let Some(known) = self.answered(&sign.hop_id, sign.amount_in, Some(sign.amount_out)) {
-            return known.map_err(refuse);
+        // A no that passes is asked for again: the claim that came in was accepted then, and waits.
+        let known = self.answered(&sign.hop_id, sign.amount_in, Some(sign.amount_out)).transpose().map_err(refuse)?;
+        let waits = known.as_ref().is_some_and(passes);
+        if let Some(known) = known.filter(|_| !waits) {
+            return Ok(known);
         }
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
         let fee = session.offer.fee;
@@ -280,11 +296,15 @@ impl Serve {
             Readiness::Opening => return Err(refuse(RefusalCode::BUSY)),
             _ => return Err(refuse(RefusalCode::NO_CAPACITY)),
         }
-        links.accept(now, sign.hop_id, sign.amount_in, &sign.claim, out).map_err(refuse)?;
+        if !waits {
+            self.accept(now, links, sign.hop_id, sign.amount_in, &sign.claim, out).map_err(refuse)?;
+        }
         let signed = links.sign(now, rng, sign.hop_id, payee, sign.amount_out, &sign.template, out);
-        // The claim that came in is ours from here on: what cannot go onwards is credited to the client's session.
+        // The claim that came in is ours from here on: what cannot go onwards is credited to the client's session, at
+        // once or when the client gives up and delivers it.
         let (message, amount_out, credit) = match signed {
             Ok(claim) => (Message::Signed(Signed { hop_id: sign.hop_id, claim }), sign.amount_out, due),
+            Err(code) if code.retry() == RetryClass::Later => (no(sign.hop_id, code), Stroops::ZERO, Stroops::ZERO),
             Err(code) => (no(sign.hop_id, code), Stroops::ZERO, sign.amount_in),
         };
         self.credit(key, credit, out);
@@ -314,14 +334,18 @@ impl Serve {
         let refuse = |code| (deliver.hop_id, code);
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
         let paid = session.paid;
-        if let Some(row) = self.hops.get(&deliver.hop_id) {
+        let known = self.answered(&deliver.hop_id, deliver.amount, None).transpose().map_err(refuse)?;
+        match known {
             // A node that forwarded has its claim since it signed; the receipt says so.
-            if row.amount_in != deliver.amount {
-                return Err(refuse(RefusalCode::DUPLICATE_CONFLICT));
+            Some(known) if !passes(&known) => {
+                return Ok(Message::Delivered(Delivered { hop_id: deliver.hop_id, paid }));
             }
-            return Ok(Message::Delivered(Delivered { hop_id: deliver.hop_id, paid }));
+            // The client gives up what was to go onwards: the claim that waits is all for its session.
+            Some(_) => {}
+            None => {
+                self.accept(now, links, deliver.hop_id, deliver.amount, &deliver.claim, out).map_err(refuse)?;
+            }
         }
-        links.accept(now, deliver.hop_id, deliver.amount, &deliver.claim, out).map_err(refuse)?;
         self.credit(key, deliver.amount, out);
         let paid = self.sessions.get(&key).map_or(paid, |s| s.paid);
         let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid });
@@ -337,6 +361,21 @@ impl Serve {
             out,
         );
         Ok(message)
+    }
+
+    /// Takes a claim that was not taken before. What the link remembers and we do not was answered and forgotten: it
+    /// is credited to nobody again.
+    fn accept(
+        &self,
+        now: u64,
+        links: &mut Links,
+        hop_id: Id,
+        amount: Stroops,
+        claim: &Carried,
+        out: &mut Out,
+    ) -> Result<(), RefusalCode> {
+        let info = links.accept(now, hop_id, amount, claim, out)?;
+        if info.repeated { Err(RefusalCode::DUPLICATE_CONFLICT) } else { Ok(()) }
     }
 
     /// Whom a template behind us belongs to: the next hop of the circuit, or a service that has a link with us.
@@ -373,12 +412,25 @@ impl Serve {
         let offer = self.sale.offer(hello, id, mac_key, now / 1000)?;
         let key = circ.map_or(Key::Http(id), Key::Circuit);
         // A second hello on a circuit renews the offer and keeps what was paid.
-        let (paid, units, state) =
-            self.sessions.get(&key).map_or((Stroops::ZERO, Counted::default(), 0), |s| (s.paid, s.units, s.state));
+        let (paid, units) = self.sessions.get(&key).map_or((Stroops::ZERO, Counted::default()), |s| (s.paid, s.units));
+        let state = circ.and_then(|circ| self.ways.get(&circ)).map_or(0, |way| way.state);
         let session =
             Session { offer, paid, state, units, need: 0, asked_at: 0, asked_due: Stroops::ZERO, used_at: now };
         self.sessions.insert(key, session);
         Ok(key)
+    }
+
+    /// Time passes: idle web sessions go, and whoever waits for money says so again.
+    pub fn on_tick(&mut self, now: u64, rng: &mut impl Rng, out: &mut Out) {
+        self.forget_idle(now);
+        let waits = |s: &Session| s.state > 0 && now.saturating_sub(s.asked_at) >= REQUEST_REPEAT_MS;
+        let waiting: Vec<Key> = self.sessions.iter().filter(|(_, s)| waits(s)).map(|(key, _)| *key).collect();
+        for key in waiting {
+            let Key::Circuit(circ) = key else { continue };
+            if let Some(request) = self.request(now, rng, key) {
+                out.effects.push(Effect::Send { circ, hop: 0, message: Message::PaymentRequest(request) });
+            }
+        }
     }
 
     /// Idle web sessions go.
@@ -445,12 +497,14 @@ impl Serve {
 
     fn remember(&mut self, row: HopRow) {
         if self.hops.len() >= MAX_HOPS
+            && !self.hops.contains_key(&row.hop_id)
             && let Some(oldest) = self.hop_order.pop_front()
         {
             self.hops.remove(&oldest);
         }
-        self.hop_order.push_back(row.hop_id);
-        self.hops.insert(row.hop_id, row);
+        if self.hops.insert(row.hop_id, row.clone()).is_none() {
+            self.hop_order.push_back(row.hop_id);
+        }
     }
 }
 
@@ -461,6 +515,11 @@ fn due(s: &Session) -> Option<Stroops> {
         ServiceKind::Ipfs | ServiceKind::Http => s.need.max(1),
     };
     price::of_units(s.offer.kind, s.offer.price, s.units.total().saturating_add(ahead)).ok()
+}
+
+/// A no after which the same message may succeed.
+fn passes(message: &Message) -> bool {
+    matches!(message, Message::Refusal(refusal) if refusal.code.retry() == RetryClass::Later)
 }
 
 fn no(subject: Id, code: RefusalCode) -> Message {

@@ -157,7 +157,11 @@ impl Links {
         }
         if let Some((lane, known)) = self.lanes_of(&id).find_map(|l| l.recent(&hop_id).map(|r| (l, *r))) {
             let same = known.amount == amount;
-            return if same { Ok(self.info(now_ms, lane)) } else { Err(RefusalCode::DUPLICATE_CONFLICT) };
+            return if same {
+                Ok(LinkRefInfo { repeated: true, ..self.info(now_ms, lane) })
+            } else {
+                Err(RefusalCode::DUPLICATE_CONFLICT)
+            };
         }
         let mut lane = self.lane_on(&id, &body.claim.escrow).ok_or(RefusalCode::LINK_UNKNOWN)?;
         self.check_claim(now_ms, &lane, &body.claim)?;
@@ -190,6 +194,7 @@ impl Links {
             credited: lane.total,
             claimed: lane.claimed(now_ms),
             landed: lane.landed,
+            repeated: false,
         }
     }
 

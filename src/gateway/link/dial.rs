@@ -7,6 +7,11 @@ use crate::gateway::core::message::{Id, Message};
 use crate::gateway::port::{CircuitId, Effect, Out, RelayId};
 use rand::Rng;
 
+/// Relays that a payee wants to be paid by and that have not answered yet, at most.
+const MAX_WISHES: usize = 64;
+/// Fruitless tries after which such a wish makes room for another.
+const MAX_WISH_TRIES: u32 = 4;
+
 /// A circuit that opened or failed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CircuitNews {
@@ -76,8 +81,15 @@ impl Links {
     /// Asks `relay` to pay us over a link (a service asks the exit before it). Idempotent.
     pub fn want_payer(&mut self, now_ms: u64, _rng: &mut impl Rng, relay: RelayId, out: &mut Out) {
         let known = self.link_with(&relay, Role::Payee).filter(|l| l.row.dials).map(|l| l.row.id);
-        if known.is_none() && !self.dials.contains_key(&(relay, Role::Payee)) && !self.has_room(Partner::Anonymous) {
-            return;
+        if known.is_none() && !self.dials.contains_key(&(relay, Role::Payee)) {
+            // Anybody may name a relay to a service: wishes that came to nothing make room for new ones.
+            let open = |((_, role), d): (&(RelayId, Role), &Dial)| {
+                *role == Role::Payee && d.link.is_none() && d.tries < MAX_WISH_TRIES
+            };
+            if !self.has_room(Partner::Anonymous) || self.dials.iter().filter(|d| open(*d)).count() >= MAX_WISHES {
+                return;
+            }
+            self.dials.retain(|(_, role), d| *role != Role::Payee || d.link.is_some() || d.tries < MAX_WISH_TRIES);
         }
         self.dials.entry((relay, Role::Payee)).or_insert_with(|| Dial::new(known, true)).wanted = true;
         self.dial(now_ms, relay, Role::Payee, out);

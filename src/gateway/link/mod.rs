@@ -97,4 +97,6 @@ pub struct LinkRefInfo {
     pub claimed: Stroops,
     /// Stroops that landed.
     pub landed: Stroops,
+    /// The payment was accepted before; nothing new was credited.
+    pub repeated: bool,
 }

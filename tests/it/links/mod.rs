@@ -7,6 +7,6 @@ mod flushes;
 mod hostile;
 mod opening;
 mod random;
-mod world;
-mod world_ledger;
+pub(crate) mod world;
+pub(crate) mod world_ledger;
 mod world_pay;

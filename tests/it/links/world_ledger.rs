@@ -107,7 +107,7 @@ impl World {
     }
 }
 
-pub(super) fn code(verdict: &Verdict) -> String {
+pub(crate) fn code(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Success(_) => "tx_success".into(),
         Verdict::Failed(_) => "tx_failed".into(),

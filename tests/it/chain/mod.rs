@@ -1,0 +1,7 @@
+//! Whole gateways wired back to back: passes through three hops and a site, lost messages, crashes, hostile ones.
+mod losses;
+mod passes;
+mod refusals;
+mod repeats;
+mod world;
+mod world_circuit;
