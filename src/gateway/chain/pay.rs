@@ -572,13 +572,6 @@ impl Pay {
                 self.budget.commit(&pass.id, pass.total());
                 let steps = pass.signed_first(now, claim);
                 out.rows.push(Row::Payment(Box::new(pass.row())));
-                if let (Some(web), Some(service)) = (pass.web, pass.payees.last()) {
-                    if self.webs.len() >= MAX_WEBS && !self.webs.contains_key(&web) {
-                        self.webs.clear();
-                    }
-                    let paid = self.webs.entry(web).or_default();
-                    *paid = paid.add(service.share.due).unwrap_or(Stroops::MAX);
-                }
                 if let Some(c) = self.circuits.get_mut(&pass.circ) {
                     for (hop, payee) in c.hops.iter_mut().zip(&pass.payees) {
                         hop.paid = hop.paid.add(payee.share.due).unwrap_or(Stroops::MAX);
@@ -598,6 +591,14 @@ impl Pay {
             Some(Step::Finished) => {
                 let pass = self.passes.swap_remove(index);
                 self.settled += 1;
+                // Only what the service has confirmed: a payment that got lost on the way is paid once more.
+                if let (Some(web), Some(service)) = (pass.web, pass.payees.last()) {
+                    if self.webs.len() >= MAX_WEBS && !self.webs.contains_key(&web) {
+                        self.webs.clear();
+                    }
+                    let paid = self.webs.entry(web).or_default();
+                    *paid = paid.add(service.share.due).unwrap_or(Stroops::MAX);
+                }
                 out.rows.push(Row::Payment(Box::new(pass.row())));
                 if let Some(call) = pass.call {
                     out.effects.push(Effect::Answer { call, answer: Answer::Paid(Box::new(pass.row())) });

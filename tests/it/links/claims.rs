@@ -28,7 +28,8 @@ fn a_repeat_gets_the_same_claim_and_another_amount_is_a_conflict() {
     assert_eq!(world.lanes(0)[0].total.get(), 100);
     let one = world.accepted(1, hop, 100, &first).expect("accepted");
     let two = world.accepted(1, hop, 100, &again).expect("accepted again");
-    assert_eq!((one, one.credited.get()), (two, 100));
+    assert!(two.repeated && !one.repeated);
+    assert_eq!((two.credited, one.credited.get()), (one.credited, 100));
     world.check();
 }
 
