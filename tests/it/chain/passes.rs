@@ -26,9 +26,9 @@ fn about_to_pay() -> (World, u64) {
     (world, circ)
 }
 
-fn wait_for_payments(world: &mut World, count: usize) {
+fn wait_for_payments(world: &mut World, count: u64) {
     for _ in 0..100 {
-        if world.nodes[CLIENT].gateway.status().settled as usize >= count {
+        if world.nodes[CLIENT].gateway.status().settled >= count {
             return;
         }
         world.run(1);

@@ -92,7 +92,7 @@ fn an_improper_request_is_refused_with_its_code_and_not_paid() {
             *r = signed(o, r.clone());
         }),
         (RefusalCode::AMOUNT_ABOVE, 0, |o, r, _| {
-            r.amount_due = r.amount_due.add(Stroops::new(1000).expect("some")).expect("more");
+            r.amount_due = r.amount_due.add(Stroops::new(1 << 40).expect("some")).expect("more");
             *r = signed(o, r.clone());
         }),
         (RefusalCode::UNITS_ABOVE, 0, |o, r, _| {
@@ -113,7 +113,9 @@ fn an_improper_request_is_refused_with_its_code_and_not_paid() {
         });
         assert!(told, "the hop hears {}", code.name());
         world.run(3);
-        assert_eq!(world.spent(), spent, "nothing is signed after {}", code.name());
+        // Where a hop only asks for too much it gets what our own count comes to.
+        let own_due = if more == 0 { 8 * u64::from(WINDOW) } else { 0 };
+        assert!(world.spent() - spent <= own_due, "nothing more is signed after {}", code.name());
     }
 }
 

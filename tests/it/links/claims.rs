@@ -1,5 +1,6 @@
 use super::world::*;
 use magicwave::gateway::core::message::RefusalCode;
+use magicwave::gateway::link::LinkRefInfo;
 
 #[test]
 fn thousands_of_claims_add_up_to_the_stroop() {
@@ -28,8 +29,8 @@ fn a_repeat_gets_the_same_claim_and_another_amount_is_a_conflict() {
     assert_eq!(world.lanes(0)[0].total.get(), 100);
     let one = world.accepted(1, hop, 100, &first).expect("accepted");
     let two = world.accepted(1, hop, 100, &again).expect("accepted again");
-    assert!(two.repeated && !one.repeated);
-    assert_eq!((two.credited, one.credited.get()), (one.credited, 100));
+    assert_eq!((one.repeated, two.repeated, one.credited.get()), (false, true, 100));
+    assert_eq!(LinkRefInfo { repeated: false, ..two }, one);
     world.check();
 }
 
