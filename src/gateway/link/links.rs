@@ -28,6 +28,8 @@ pub struct Links {
     /// The next escrow's counter; as durable as the rows, which are written before their key is used.
     pub(super) next_index: u32,
     pub(super) opening: Opening,
+    /// Left in escrows that are over.
+    pub(super) stranded: Stroops,
 }
 
 /// The queue for our own account's sequence number: one transaction of it is in flight at a time.
@@ -159,6 +161,7 @@ impl Links {
             counter: 0,
             next_index: 0,
             opening: Opening::default(),
+            stranded: Stroops::ZERO,
         };
         for row in rows.into_iter().filter(|row| !row.dropped) {
             let link = all.link_of(row);
@@ -169,6 +172,7 @@ impl Links {
                 all.next_index = all.next_index.max(row.index.saturating_add(1));
             }
             if row.state.is_over() {
+                all.strand(&row);
                 continue;
             }
             if row.state != EscrowState::Spare && !all.links.contains_key(&row.link) {
@@ -260,10 +264,19 @@ impl Links {
         self.lanes.get(escrow).map(|lane| &lane.row).filter(|row| row.link == *link).cloned()
     }
 
+    /// What a lane that is over leaves in E stays out of our reach until it is brought back: it is still our liquidity.
+    fn strand(&mut self, row: &EscrowRow) {
+        if row.role == Role::Payer && row.state == EscrowState::Spent {
+            let left = row.deposit.saturating_sub(row.landed);
+            self.stranded = self.stranded.add(left).unwrap_or(Stroops::MAX);
+        }
+    }
+
     /// Keeps a lane's new state, in memory and as a row.
     pub(super) fn save(&mut self, row: EscrowRow, out: &mut Out) {
         out.rows.push(Row::Escrow(Box::new(row.clone())));
         if row.state.is_over() {
+            self.strand(&row);
             self.lanes.remove(&row.escrow);
             return;
         }

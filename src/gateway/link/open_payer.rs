@@ -19,7 +19,7 @@ impl Links {
     pub(super) fn liquidity_left(&self) -> Stroops {
         let ours = self.lanes.values().map(|l| &l.row).filter(|r| r.role == Role::Payer);
         let used = ours.filter(|r| r.state != EscrowState::Spare).map(|r| r.deposit);
-        used.fold(self.limits.liquidity_total, Stroops::saturating_sub)
+        used.fold(self.limits.liquidity_total.saturating_sub(self.stranded), Stroops::saturating_sub)
     }
 
     /// Plans another lane when the link has none that lasts: none open, less than a quarter left, or its clock far gone.
