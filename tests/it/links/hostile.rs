@@ -1,7 +1,7 @@
 //! Messages that have no place, from strangers and from the partner itself: refused, and nothing changes.
 use super::world::*;
 use magicwave::gateway::core::message::*;
-use magicwave::gateway::link::{Limits, PayeeRef, Role};
+use magicwave::gateway::link::{Limits, Links, PayeeRef, Role};
 
 /// One message of each type of a link, about this link, escrow and epoch, with these signatures and amounts.
 fn all(world: &World, link: Id, escrow: AccountKey, epoch: u32, stroops: u64) -> Vec<Message> {
@@ -196,6 +196,36 @@ fn a_payer_that_signs_on_in_a_frozen_epoch_gets_little_for_it() {
     // late_limit is 100 000 beyond the 50 000 that are being flushed.
     let pending = Err(RefusalCode::FLUSH_PENDING);
     assert_eq!(answers, [Ok(140_000), pending, pending]);
+}
+
+/// A payment to node 1, signed with `evil`'s view of the link and not yet delivered.
+fn signed_by(world: &mut World, evil: &mut Links, stroops: u64) -> (Id, Carried) {
+    let (from, relay, hop) = (world.payer_ref(0, 1), world.relay(1), world.hop());
+    let template = world.step(1, |links, _, rng, _| links.template(rng, from, hop, amount(stroops))).expect("alive");
+    let (now, mut out, payee) = (world.now_ms, Default::default(), PayeeRef::Relay(relay));
+    let template = template.expect("template");
+    (hop, evil.sign(now, &mut world.rng, hop, payee, amount(stroops), &template, &mut out).expect("signed"))
+}
+
+#[test]
+fn a_payer_that_never_answers_a_freeze_gets_no_second_deposit_of_credit() {
+    let mut world = World::new(38, 2, 0, &Limits { denomination: amount(1), ..limits() });
+    world.open(0, 1);
+    let deposit = world.lanes(0)[0].deposit.get();
+    // The same keys twice: once in the epoch that is about to be frozen, once in the next.
+    let mut frozen = load(&world.nodes[0].wallet, &limits(), world.link_rows(0), world.lanes(0));
+    let mut next = world.lanes(0)[0].clone();
+    next.epoch = 1;
+    let mut open = load(&world.nodes[0].wallet, &limits(), world.link_rows(0), vec![next]);
+    let (hop, claim) = signed_by(&mut world, &mut frozen, 1_000);
+    world.accepted(1, hop, 1_000, &claim).expect("paid");
+    // FlushBegin goes out and nobody answers.
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    let most = deposit - 2_000;
+    let late = signed_by(&mut world, &mut frozen, most);
+    let (hop, claim) = signed_by(&mut world, &mut open, most);
+    assert_eq!(world.accepted(1, hop, most, &claim).map(|info| info.credited.get()), Ok(deposit - 1_000));
+    assert_eq!(world.accepted(1, late.0, most, &late.1), Err(RefusalCode::DEPOSIT_EXCEEDED));
 }
 
 #[test]
