@@ -60,7 +60,8 @@ enum {
   /* The circuit is gone; its number will never be used again. Final counters at a relay
    * (hop 0); at an origin one event per speaking hop, the last one with hop 0. */
   MW_EV_CLOSED = 6,
-  /* Answer to mw_query(): one event per hop at an origin (hop 1..n), one with hop 0 at a relay. */
+  /* Answer to mw_query(): one event per hop at an origin (hop 1..n), one with hop 0 at a relay,
+   * after an MW_EV_CIRCUIT with what the consensus says of its neighbours now. */
   MW_EV_COUNTERS = 7,
   /* mw_launch() failed before there was a circuit: `token`, `reason`. */
   MW_EV_LAUNCH_FAILED = 8,

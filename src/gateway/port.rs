@@ -57,7 +57,7 @@ pub enum Effect {
         /// In + out.
         cells: u64,
     },
-    /// Ask for the counters of all hops of a circuit.
+    /// Ask for the counters of all hops of a circuit, and at a relay for its neighbours (`Event::Passing`).
     Query {
         /// Which circuit.
         circ: CircuitId,

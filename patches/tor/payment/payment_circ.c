@@ -50,6 +50,16 @@ HT_PROTOTYPE(payment_circ_map, payment_circ_t, node, payment_circ_hash,
 HT_GENERATE2(payment_circ_map, payment_circ_t, node, payment_circ_hash,
              payment_circ_eq, 0.6, tor_reallocarray_, tor_free_);
 
+/** Is there a client at the other end of <b>chan</b>? Who shows an identity
+ * that no relay has is one, too: else it would get a fresh pool for each key
+ * that it makes up. */
+bool
+payment_is_client(const channel_t *chan)
+{
+  return channel_is_client(chan) ||
+    !connection_or_digest_is_known_relay(chan->identity_digest);
+}
+
 /** Fill in what a relay knows of a circuit from its channel. */
 static void
 init_relay_circ(payment_circ_t *pc)
@@ -61,10 +71,7 @@ init_relay_circ(payment_circ_t *pc)
   pc->id = ++last_id;
   if (chan) {
     pc->channel = chan->global_identifier;
-    /* Who shows an identity that no relay has is a client, too: else it
-     * would get a fresh pool for each key that it makes up. */
-    pc->prev_is_client = channel_is_client(chan) ||
-      !connection_or_digest_is_known_relay(chan->identity_digest);
+    pc->prev_is_client = payment_is_client(chan);
   }
   payment_service_init(pc);
 }

@@ -138,7 +138,8 @@ payment_emit_circuit(payment_circ_t *pc)
   } else {
     const channel_t *prev = TO_OR_CIRCUIT(pc->circ)->p_chan;
     memset(hops, 0, 2 * sizeof(hops[0]));
-    if (prev && !pc->prev_is_client)
+    /* A relay that the consensus did not name when the circuit was made. */
+    if (prev && !payment_is_client(prev))
       payment_fill_hop(&hops[0], prev->identity_digest);
     n = 1;
     if (pc->circ->n_chan) {
@@ -192,14 +193,17 @@ payment_emit_closed(payment_circ_t *pc, uint32_t reason)
   payment_call_host(&ev);
 }
 
-/** Answer mw_query(). */
+/** Answer mw_query(). A relay says its neighbours again: the consensus may
+ * have named one only after the circuit was made. */
 void
 payment_emit_counters(payment_circ_t *pc)
 {
-  if (pc->role == MW_ROLE_ORIGIN)
+  if (pc->role == MW_ROLE_ORIGIN) {
     emit_each_hop(pc, MW_EV_COUNTERS, false);
-  else
+  } else {
+    payment_emit_circuit(pc);
     payment_emit(pc, MW_EV_COUNTERS, 0);
+  }
 }
 
 /** mw_launch() came to nothing. */

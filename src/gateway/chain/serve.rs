@@ -234,7 +234,10 @@ impl Serve {
             session.units = own;
         }
         if let Key::Circuit(circ) = key {
-            self.open_onwards(now, rng, links, circ, out);
+            match self.ways.get(&circ).and_then(|w| w.next.as_ref()) {
+                Some(next) if !next.speaks => look_again(circ, out),
+                _ => self.open_onwards(now, rng, links, circ, out),
+            }
         }
         let request = self.request_now(now, rng, key);
         let offer = self.sessions.get(&key).map(|s| s.offer.clone());
@@ -254,10 +257,13 @@ impl Serve {
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
         let fee = session.offer.fee;
         let payer = match (create.payer, key) {
-            (PayerRef::Previous, Key::Circuit(circ)) => {
-                let prev = self.ways.get(&circ).and_then(|w| w.prev).ok_or(refuse(RefusalCode::NO_LINK))?;
-                LinkPayer::Relay(prev)
-            }
+            (PayerRef::Previous, Key::Circuit(circ)) => match self.ways.get(&circ).and_then(|w| w.prev) {
+                Some(prev) => LinkPayer::Relay(prev),
+                None => {
+                    look_again(circ, out);
+                    return Err(refuse(RefusalCode::NO_LINK));
+                }
+            },
             (PayerRef::Link(tag), Key::Circuit(_)) => LinkPayer::Tag(tag),
             (PayerRef::Relay(relay), Key::Http(_)) => {
                 links.want_payer(now, rng, relay, out);
@@ -290,7 +296,10 @@ impl Serve {
         let kept = sign.amount_in.sub(sign.amount_out).map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
         let due = kept.sub(fee).map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
         let Key::Circuit(circ) = key else { return Err(refuse(RefusalCode::NO_LINK)) };
-        let payee = self.payee_behind(circ, &sign.template, links).ok_or(refuse(RefusalCode::NO_LINK))?;
+        let Some(payee) = self.payee_behind(circ, &sign.template, links) else {
+            look_again(circ, out);
+            return Err(refuse(RefusalCode::NO_LINK));
+        };
         match links.can_pay_to(&payee) {
             Readiness::Ready => {}
             Readiness::Opening => return Err(refuse(RefusalCode::BUSY)),
@@ -515,6 +524,11 @@ fn due(s: &Session) -> Option<Stroops> {
         ServiceKind::Ipfs | ServiceKind::Http => s.need.max(1),
     };
     price::of_units(s.offer.kind, s.offer.price, s.units.total().saturating_add(ahead)).ok()
+}
+
+/// A neighbour that the consensus named only after the circuit was made is known from now on (`Event::Passing`).
+fn look_again(circ: CircuitId, out: &mut Out) {
+    out.effects.push(Effect::Query { circ });
 }
 
 /// A no after which the same message may succeed.

@@ -155,3 +155,18 @@ fn a_hop_without_a_link_behind_it_ends_the_pass_and_is_tried_again() {
     assert!([N2, N3].iter().all(|n| !world.nodes[*n].hops.is_empty()), "all are paid in the end");
     world.check();
 }
+
+#[test]
+fn a_relay_whose_consensus_was_old_when_the_circuit_was_made_looks_again() {
+    for node in [N1, N2, N3] {
+        let mut world = World::new(Setup::default());
+        for (payer, payee) in [(CLIENT, N1), (N1, N2), (N2, N3)] {
+            world.link(payer, payee);
+        }
+        world.setup.knows[node] = false;
+        let circ = world.stream();
+        world.flow_for_sure(circ, 3000, 60);
+        assert!([N1, N2, N3].iter().all(|n| !world.nodes[*n].hops.is_empty()), "all are paid, {node} late");
+        world.check();
+    }
+}

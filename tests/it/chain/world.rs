@@ -39,6 +39,8 @@ pub struct Setup {
     pub seed: u64,
     /// Who understands payment cells on circuits that are built from now on.
     pub speaks: [bool; 3],
+    /// Whose consensus names its neighbours already when a circuit is made.
+    pub knows: [bool; 3],
     pub day: u64,
     pub site: u64,
     pub max_price: Price,
@@ -55,7 +57,15 @@ impl Default for Setup {
             period_secs: 7 * 86_400,
             ..limits()
         };
-        Setup { seed: 1, speaks: [true; 3], day: 100 * UNIT, site: 100 * UNIT, max_price: Price(1 << 24), limits }
+        Setup {
+            seed: 1,
+            speaks: [true; 3],
+            knows: [true; 3],
+            day: 100 * UNIT,
+            site: 100 * UNIT,
+            max_price: Price(1 << 24),
+            limits,
+        }
     }
 }
 

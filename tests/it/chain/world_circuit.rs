@@ -53,14 +53,22 @@ impl World {
                 lie: vec![0; path.len()],
             },
         );
-        let hops: Vec<Hop> = path.iter().map(|node| self.hop(*node)).collect();
         for (k, node) in path.iter().enumerate() {
-            let before = if k == 0 { Some(origin).filter(|o| *o < CLIENT) } else { Some(path[k - 1]) };
-            let next = hops.get(k + 1).cloned();
-            self.event(*node, Event::Passing { circ, prev: before.map(relay_id), next });
+            self.pass(circ, k, self.setup.knows[*node]);
         }
+        let hops: Vec<Hop> = path.iter().map(|node| self.hop(*node)).collect();
         self.event(origin, Event::Built { circ, token, path: hops });
         circ
+    }
+
+    /// The `k`th hop hears where a circuit leads, as its consensus `knows` it.
+    fn pass(&mut self, circ: CircuitId, k: usize, knows: bool) {
+        let Some(route) = self.routes.get(&circ) else { return };
+        let before = if k == 0 { Some(route.origin).filter(|o| *o < CLIENT) } else { Some(route.path[k - 1]) };
+        let prev = before.filter(|_| knows).map(relay_id);
+        let next =
+            route.path.get(k + 1).map(|node| Hop { speaks: knows && self.setup.speaks[*node], ..self.hop(*node) });
+        self.event(route.path[k], Event::Passing { circ, prev, next });
     }
 
     pub fn hop(&self, node: usize) -> Hop {
@@ -148,7 +156,12 @@ impl World {
     }
 
     pub(super) fn query(&mut self, node: usize, circ: CircuitId) {
-        let counted = self.routes.get(&circ).map(|r| r.counted.clone()).unwrap_or_default();
+        let Some(route) = self.routes.get(&circ) else { return };
+        let counted = route.counted.clone();
+        if let Some(k) = route.path.iter().position(|n| *n == node) {
+            self.pass(circ, k, true);
+            return self.event(node, Event::Counters { circ, hop: 0, own: counted[k] });
+        }
         for (hop, own) in (1..).zip(counted) {
             self.event(node, Event::Counters { circ, hop, own });
         }
