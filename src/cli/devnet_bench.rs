@@ -2,7 +2,7 @@
 use crate::devnet::bench::arms::World;
 use crate::devnet::bench::figure::table;
 use crate::devnet::bench::tor::{self, Outcome, Plan};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,9 +20,12 @@ pub struct Args {
     /// One JSON object a line on standard output; progress goes to standard error either way
     #[arg(long)]
     json: bool,
-    /// Fewer rounds, below 3 minutes instead of 8
+    /// Fewer rounds, below 3 minutes instead of 10
     #[arg(long)]
     quick: bool,
+    /// A tor of upstream's sources, built as ours is; `scripts/bench` builds and names it
+    #[arg(long, value_name = "PROGRAM")]
+    pristine: PathBuf,
     /// Directory of the networks; removed at the end unless something failed [default: magicwave-bench-UID in the
     /// temporary directory]
     #[arg(long = "state", value_name = "DIR")]
@@ -58,8 +61,13 @@ async fn bench(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
     let tell = |text: &str| note(&format!("{:6.1} s  {text}\n", start.elapsed().as_secs_f64()));
     let load = load();
     tell(&format!("starting three networks in {}", dir.display()));
+    // The nodes run in directories of their own.
+    let pristine = std::path::absolute(&args.pristine)?;
+    if !pristine.is_file() {
+        bail!("{}: no such program; scripts/bench builds one", pristine.display());
+    }
     let work = async {
-        let mut world = World::start(dir).await?;
+        let mut world = World::start(dir, &pristine).await?;
         tell("all are up");
         let outcome = tor::run(&world, plan, start, &tell).await?;
         world.check_alive()?;
@@ -113,12 +121,13 @@ fn setup(load: &str) -> String {
     format!(
         "{cores} cores, load {load} before the start; {build}, tor's C at -O2; three networks on the loopback of 3 \
          authorities, 2 guards, 2 exits, a middle and a client each, all up, one loaded at a time; the paid one also \
-         has a site, a ledger and payments at every hop; over_free: the same program without payments; \
+         has a site, a ledger and payments at every hop; over_pristine: upstream's sources with our flags; \
          ConfluxEnabled 0 in all clients, paths of all clients avoid the middle that is unpatched in ours; order \
          mirrored every second round; A/A is the same unpatched network measured twice a round over different \
          circuits; one stream: a fresh circuit a run, 1 MiB warm-up, then 20 MiB; 8 streams of 8 MiB on 8 warmed \
          circuits; first byte: from SOCKS connect, medians of blocks of a fresh warmed circuit each; processor time \
-         of the tor nodes less their time at rest; payment bytes over body bytes of the timed runs"
+         of the tor nodes less their time at rest; payment bytes over body bytes of the timed runs; memory: growth \
+         of all relays together, each circuit crosses three"
     )
 }
 

@@ -15,8 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub enum Side {
     /// The network of ours, paid.
     Ours,
-    /// A network of the same program without payments: tells what payments cost from what the build does.
-    Free,
+    /// A network of upstream's sources, built as ours but without our patches: tells what we cost from what the
+    /// distribution's build does.
+    Pristine,
     /// The unpatched network.
     Stock,
     /// The same unpatched network once more, under names (so circuits) of its own.
@@ -26,7 +27,7 @@ pub enum Side {
 impl Side {
     /// All, in the order of a round: mirrored in every second one, so that nobody is always first.
     pub fn order(round: usize) -> [Side; 4] {
-        let mut order = [Side::Ours, Side::Free, Side::Stock, Side::Again];
+        let mut order = [Side::Ours, Side::Pristine, Side::Stock, Side::Again];
         if round % 2 == 1 {
             order.reverse();
         }
@@ -36,7 +37,7 @@ impl Side {
     pub fn name(self) -> &'static str {
         match self {
             Side::Ours => "ours",
-            Side::Free => "free",
+            Side::Pristine => "pristine",
             Side::Stock => "stock",
             Side::Again => "again",
         }
@@ -48,8 +49,8 @@ impl Side {
 pub struct Samples {
     /// Of our network.
     pub ours: Vec<f64>,
-    /// Of our network without payments.
-    pub free: Vec<f64>,
+    /// Of upstream's sources in our build.
+    pub pristine: Vec<f64>,
     /// Of the base line.
     pub stock: Vec<f64>,
     /// Of the base line measured again.
@@ -61,7 +62,7 @@ impl Samples {
     pub fn of(&mut self, side: Side) -> &mut Vec<f64> {
         match side {
             Side::Ours => &mut self.ours,
-            Side::Free => &mut self.free,
+            Side::Pristine => &mut self.pristine,
             Side::Stock => &mut self.stock,
             Side::Again => &mut self.again,
         }
@@ -81,10 +82,12 @@ pub struct Arm {
 }
 
 impl Arm {
-    /// Starts a network in `dir` and waits until it is ready.
-    pub async fn start(dir: &Path, topology: Topology) -> Result<Self> {
+    /// Starts a network in `dir` and waits until it is ready. `tor`: what its unpatched nodes run, else the
+    /// distribution's.
+    pub async fn start(dir: &Path, topology: Topology, tor: Option<&Path>) -> Result<Self> {
         let mut options = Options::new(dir)?;
         options.topology = topology;
+        options.tor = tor.map(Path::to_owned);
         let mut net = Devnet::start(options).await?;
         net.wait_ready(|_| ()).await?;
         let missing =
@@ -120,6 +123,13 @@ impl Arm {
         ticks.map(|t| t.iter().sum()).ok_or_else(|| Error::later("MW-BENCH-4", "a node is gone or /proc tells nothing"))
     }
 
+    /// Resident memory of the relays, in KiB.
+    pub fn relays_rss_kib(&self) -> Result<u64> {
+        let relays = self.net.state().nodes.iter().filter(|n| matches!(n.role, Role::Relay | Role::Middle | Role::Exit));
+        let kib: Option<Vec<u64>> = relays.map(|n| rss_kib_of(n.process?.pid)).collect();
+        kib.map(|k| k.iter().sum()).ok_or_else(|| Error::later("MW-BENCH-4", "a relay is gone or /proc tells nothing"))
+    }
+
     /// What the client's program says of its version, without the full stop.
     pub fn tor_version(&self) -> Option<String> {
         let client = self.net.state().nodes.iter().find(|n| n.role == Role::Client)?.process?;
@@ -153,44 +163,51 @@ fn parse_ticks(stat: &str) -> Option<u64> {
     user.checked_add(kernel)
 }
 
+/// `VmRSS` of `/proc/PID/status`.
+fn rss_kib_of(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 /// All networks.
 #[derive(Debug)]
 pub struct World {
     /// Paid, ours.
     pub ours: Arm,
-    /// Ours, without payments.
-    pub free: Arm,
-    /// Unpatched, free.
+    /// Upstream's, in our build.
+    pub pristine: Arm,
+    /// The distribution's.
     pub stock: Arm,
 }
 
 impl World {
     /// Directories of the networks below the one that is given.
-    pub const DIRS: [&'static str; 3] = ["ours", "free", "stock"];
+    pub const DIRS: [&'static str; 3] = ["ours", "pristine", "stock"];
 
-    /// Starts all side by side below `dir`.
-    pub async fn start(dir: &Path) -> Result<Self> {
-        let [ours, free, stock] = Self::DIRS.map(|name| dir.join(name));
-        let (ours, free, stock) = futures::try_join!(
-            Arm::start(&ours, Topology::default()),
-            Arm::start(&free, one_leg(Topology::default().without_money())),
-            Arm::start(&stock, one_leg(Topology::default().all_stock())),
+    /// Starts all side by side below `dir`. `pristine`: upstream's tor, built as ours is.
+    pub async fn start(dir: &Path, pristine: &Path) -> Result<Self> {
+        let dirs = Self::DIRS.map(|name| dir.join(name));
+        let unpatched = || one_leg(Topology::default().all_stock());
+        let (ours, pristine, stock) = futures::try_join!(
+            Arm::start(&dirs[0], Topology::default(), None),
+            Arm::start(&dirs[1], unpatched(), Some(pristine)),
+            Arm::start(&dirs[2], unpatched(), None),
         )?;
-        Ok(World { ours, free, stock })
+        Ok(World { ours, pristine, stock })
     }
     /// An error when a process of them died.
     pub fn check_alive(&mut self) -> Result<()> {
-        self.ours.check_alive().and_then(|()| self.free.check_alive()).and_then(|()| self.stock.check_alive())
+        self.ours.check_alive().and_then(|()| self.pristine.check_alive()).and_then(|()| self.stock.check_alive())
     }
     /// Ends all.
     pub async fn stop(self) -> Result<()> {
-        futures::try_join!(self.ours.stop(), self.free.stop(), self.stock.stop()).map(|_| ())
+        futures::try_join!(self.ours.stop(), self.pristine.stop(), self.stock.stop()).map(|_| ())
     }
     /// The network of a side.
     pub fn arm(&self, side: Side) -> &Arm {
         match side {
             Side::Ours => &self.ours,
-            Side::Free => &self.free,
+            Side::Pristine => &self.pristine,
             Side::Stock | Side::Again => &self.stock,
         }
     }
@@ -214,11 +231,12 @@ mod tests {
         assert_eq!(parse_ticks(stat), Some(42));
         assert_eq!(parse_ticks("7 (a) S 1"), None);
         assert!(ticks_of(std::process::id()).is_some());
+        assert!(rss_kib_of(std::process::id()).is_some_and(|kib| kib > 100));
     }
 
     #[test]
     fn every_second_round_is_mirrored() {
-        assert_eq!(Side::order(0), [Side::Ours, Side::Free, Side::Stock, Side::Again]);
-        assert_eq!(Side::order(1), [Side::Again, Side::Stock, Side::Free, Side::Ours]);
+        assert_eq!(Side::order(0), [Side::Ours, Side::Pristine, Side::Stock, Side::Again]);
+        assert_eq!(Side::order(1), [Side::Again, Side::Stock, Side::Pristine, Side::Ours]);
     }
 }

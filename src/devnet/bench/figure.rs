@@ -99,8 +99,8 @@ impl Figure {
     }
 }
 
-/// Ratios of one measure from samples of all sides, round by round: ours over the base line, ours over the same
-/// program without payments (`_over_free_`), the base line over itself (`_aa`).
+/// Ratios of one measure from samples of all sides, round by round: ours over the base line, ours over upstream's
+/// sources in our build (`_over_pristine_`), the base line over itself (`_aa`).
 pub fn against(name: &str, better: Good, samples: &Samples) -> Vec<Figure> {
     let over = |a: &[f64], b: &[f64]| -> Vec<f64> {
         a.iter().zip(b).filter(|(_, b)| **b > 0.0).map(|(a, b)| a / b).filter(|r| r.is_finite()).collect()
@@ -110,9 +110,9 @@ pub fn against(name: &str, better: Good, samples: &Samples) -> Vec<Figure> {
         Figure::of(&format!("{name}{suffix}"), "ratio", better, Some(1.0), runs).map(|f| f.beside(&aa))
     };
     let ratio = beside("_ratio", &over(&samples.ours, &samples.stock));
-    let free = beside("_over_free_ratio", &over(&samples.ours, &samples.free));
+    let pristine = beside("_over_pristine_ratio", &over(&samples.ours, &samples.pristine));
     let aa = Figure::of(&format!("{name}_ratio_aa"), "ratio", better, None, &aa);
-    ratio.into_iter().chain(free).chain(aa).collect()
+    ratio.into_iter().chain(pristine).chain(aa).collect()
 }
 
 /// The middle one, of an even number the mean of the middle two; none of none.
@@ -172,10 +172,10 @@ mod tests {
     fn a_ratio_is_judged_by_the_base_line_over_itself() {
         let judge = |better, ours: f64| {
             let samples =
-                Samples { ours: vec![ours; 3], free: vec![2.0; 3], stock: vec![1.0; 3], again: vec![0.9, 1.0, 1.1] };
+                Samples { ours: vec![ours; 3], pristine: vec![2.0; 3], stock: vec![1.0; 3], again: vec![0.9, 1.0, 1.1] };
             let figures = against("x", better, &samples);
             assert_eq!((figures.len(), figures[2].measure.as_str()), (3, "x_ratio_aa"));
-            assert_eq!((figures[1].measure.as_str(), figures[1].value), ("x_over_free_ratio", ours / 2.0));
+            assert_eq!((figures[1].measure.as_str(), figures[1].value), ("x_over_pristine_ratio", ours / 2.0));
             (figures[0].against_aa.expect("has a partner"), figures[0].met().expect("has a goal"))
         };
         assert_eq!(judge(Good::Higher, 0.95), (Verdict::Inside, true));

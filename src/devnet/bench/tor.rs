@@ -1,9 +1,10 @@
-//! What payments cost the traffic: downloads and small requests over a paid network of ours, over one of ours
-//! without payments and over an unpatched one.
-use super::arms::{Samples, Side, World};
+//! What payments cost the traffic: downloads and small requests over a paid network of ours, over upstream's sources in
+//! our build and over the distribution's tor; memory of relays with many circuits.
+use super::arms::{Arm, Samples, Side, World};
 use super::figure::{Figure, Good, against, median};
 use super::paid::{Books, Opened, held_now};
 use crate::error::{Error, Result};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -36,31 +37,34 @@ pub struct Plan {
     pub small: (usize, usize),
     /// Runs in which it is watched what relays hold.
     pub held: usize,
+    /// Circuits whose memory is measured.
+    pub crowd: usize,
     /// Over which processor time at rest is measured; a voting interval of the network is 10 seconds.
     pub rest: Duration,
-    /// Ends of the sections, from the start of the program: one stream, many, small requests, what is held.
+    /// Ends of the sections with rounds, from the start of the program: one stream, many, small requests, what is held.
     pub until: [Duration; 4],
     /// Everything ends by then.
     pub end: Duration,
 }
 
 impl Plan {
-    /// Five rounds, 200 small requests, below 8 minutes.
+    /// Five rounds, 200 small requests, below 10 minutes.
     pub fn full() -> Self {
         let until = [220, 360, 420, 440].map(Duration::from_secs);
         Plan {
             rounds: 5,
             small: (10, 20),
             held: 3,
+            crowd: 250,
             rest: Duration::from_secs(10),
             until,
-            end: Duration::from_secs(475),
+            end: Duration::from_secs(560),
         }
     }
     /// Two rounds, 40 small requests, below 3 minutes.
     pub fn quick() -> Self {
         let until = [115, 140, 155, 160].map(Duration::from_secs);
-        Plan { rounds: 2, small: (4, 10), held: 1, rest: Duration::from_secs(5), until, end: Duration::from_secs(178) }
+        Plan { rounds: 2, small: (4, 10), held: 1, crowd: 50, rest: Duration::from_secs(5), until, end: Duration::from_secs(190) }
     }
 }
 
@@ -99,6 +103,7 @@ pub async fn run(world: &World, plan: Plan, start: Instant, tell: &dyn Fn(&str))
     keep("many streams", bench.many_streams().await);
     keep("small requests", bench.small_requests().await);
     keep("held", bench.held().await);
+    keep("memory", bench.memory().await);
     Ok(outcome)
 }
 
@@ -179,7 +184,7 @@ impl Bench<'_> {
         let mut figures = against("throughput", Good::Higher, &speed);
         figures.extend(against("cpu_per_mib", Good::Lower, &cpu));
         figures.extend(Figure::of("throughput_mib_s", "MiB/s", Good::Higher, None, &speed.ours));
-        figures.extend(Figure::of("throughput_free_mib_s", "MiB/s", Good::Higher, None, &speed.free));
+        figures.extend(Figure::of("throughput_pristine_mib_s", "MiB/s", Good::Higher, None, &speed.pristine));
         figures.extend(Figure::of("throughput_stock_mib_s", "MiB/s", Good::Higher, None, &speed.stock));
         figures.extend(Figure::of("payment_bytes_share", "ratio", Good::Lower, Some(0.005), &share));
         figures.extend(Figure::of("payments_settled", "a run", Good::Higher, Some(1.0), &payments));
@@ -220,7 +225,7 @@ impl Bench<'_> {
         self.enough("many streams", done, self.plan.rounds)?;
         let mut figures = against("throughput_8", Good::Higher, &speed);
         figures.extend(Figure::of("throughput_8_mib_s", "MiB/s", Good::Higher, None, &speed.ours));
-        figures.extend(Figure::of("throughput_8_free_mib_s", "MiB/s", Good::Higher, None, &speed.free));
+        figures.extend(Figure::of("throughput_8_pristine_mib_s", "MiB/s", Good::Higher, None, &speed.pristine));
         figures.extend(Figure::of("throughput_8_stock_mib_s", "MiB/s", Good::Higher, None, &speed.stock));
         Ok(figures)
     }
@@ -250,7 +255,7 @@ impl Bench<'_> {
         self.enough("small requests", done, circuits)?;
         let mut figures = against("ttfb", Good::Lower, &medians);
         figures.extend(Figure::of("ttfb_ms", "ms", Good::Lower, None, &medians.ours));
-        figures.extend(Figure::of("ttfb_free_ms", "ms", Good::Lower, None, &medians.free));
+        figures.extend(Figure::of("ttfb_pristine_ms", "ms", Good::Lower, None, &medians.pristine));
         figures.extend(Figure::of("ttfb_stock_ms", "ms", Good::Lower, None, &medians.stock));
         Ok(figures)
     }
@@ -278,6 +283,36 @@ impl Bench<'_> {
         self.enough("held", done, self.plan.held)?;
         Ok(Figure::of("paid_held_ms_per_mib", "ms/MiB", Good::Lower, Some(0.0), &runs).into_iter().collect())
     }
+
+    /// Growth of all relays together while circuits are opened; each crosses three of them.
+    async fn memory(&self) -> Result<Vec<Figure>> {
+        let mut figures = Vec::new();
+        for side in [Side::Ours, Side::Pristine] {
+            let arm = self.world.arm(side);
+            // What the first circuits set up once is not theirs.
+            crowd(arm, STREAMS, "crowd-first").await?;
+            let before = arm.relays_rss_kib()?;
+            crowd(arm, self.plan.crowd, "crowd").await?;
+            let grown = arm.relays_rss_kib()?.saturating_sub(before);
+            let mib = grown as f64 / 1024.0 * 1000.0 / self.plan.crowd as f64;
+            let name = match side {
+                Side::Ours => "rss_per_1000_circuits_mib",
+                _ => "rss_per_1000_circuits_pristine_mib",
+            };
+            figures.extend(Figure::of(name, "MiB", Good::Lower, None, &[mib]));
+            (self.tell)(&format!("memory, {}: {grown} KiB for {} circuits", side.name(), self.plan.crowd));
+        }
+        Ok(figures)
+    }
+}
+
+/// Opens `circuits` circuits with a small request on each.
+async fn crowd(arm: &Arm, circuits: usize, name: &str) -> Result<()> {
+    let fetches = (0..circuits).map(|i| {
+        let user = format!("{name}-{i}");
+        async move { arm.fetch(&user, SMALL).await.map(drop) }
+    });
+    stream::iter(fetches).buffer_unordered(STREAMS).try_collect().await
 }
 
 /// Looks until it is stopped: how often, and how often some relay held cells.

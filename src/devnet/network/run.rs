@@ -33,13 +33,15 @@ pub struct Options {
     pub topology: Topology,
     /// The program that is `magicwave`.
     pub magicwave: PathBuf,
+    /// What unpatched nodes run; the distribution's when none is named.
+    pub tor: Option<PathBuf>,
 }
 
 impl Options {
     /// The default network in `state_dir`, with this very program as `magicwave`.
     pub fn new(state_dir: impl Into<PathBuf>) -> Result<Self> {
         let magicwave = launch::this_program()?;
-        Ok(Options { state_dir: state_dir.into(), topology: Topology::default(), magicwave })
+        Ok(Options { state_dir: state_dir.into(), topology: Topology::default(), magicwave, tor: None })
     }
 }
 
@@ -92,7 +94,10 @@ impl Devnet {
     /// The same; `tell` hears in words what is being done.
     pub async fn start_telling(options: Options, mut tell: impl FnMut(&str)) -> Result<Self> {
         options.topology.check()?;
-        let tools = Tools::find(options.topology.web)?;
+        let mut tools = Tools::find(options.topology.web)?;
+        if let Some(tor) = &options.tor {
+            tools.tor.clone_from(tor);
+        }
         let lock = state::claim(&options.state_dir)?;
         let mut net = Devnet {
             state: launch::plan(&options)?,

@@ -27,7 +27,7 @@ impl Net {
         let since = Instant::now();
         let dir = tempfile::tempdir().expect("temporary directory");
         let magicwave = env!("CARGO_BIN_EXE_magicwave").into();
-        let options = Options { state_dir: dir.path().join("net"), topology, magicwave };
+        let options = Options { state_dir: dir.path().join("net"), topology, magicwave, tor: None };
         let mut devnet = Devnet::start(options).await.expect("starts");
         devnet.wait_ready(|_| ()).await.expect("bootstraps");
         eprintln!("{:5.1} s up", since.elapsed().as_secs_f64());
