@@ -5,6 +5,7 @@ mod claims;
 mod crashes;
 mod flushes;
 mod hostile;
+mod lost;
 mod opening;
 mod random;
 pub(crate) mod world;

@@ -98,6 +98,10 @@ pub struct World {
     pub down: Vec<usize>,
     /// Transactions that offer less are refused, as on a busy network.
     pub min_fee: i64,
+    /// Look-ups of transactions find nothing and submissions are not answered: a server that trails its ledger.
+    pub blind: bool,
+    /// Looks at accounts that find none, in percent.
+    pub flaky: u32,
     /// Messages that were delivered, and to whom.
     pub log: Vec<(usize, Message)>,
 }
@@ -130,6 +134,8 @@ impl World {
             next_circ: 100,
             down: Vec::new(),
             min_fee: 0,
+            blind: false,
+            flaky: 0,
             log: Vec::new(),
         };
         world.transact(&SecretSeed::from_bytes(&network().0), |source| {
@@ -285,7 +291,7 @@ impl World {
             let waiting = std::mem::take(&mut self.waiting);
             for (node, tag, hash) in waiting {
                 let lost = LedgerResult::Unknown { why: "timed out".into() };
-                let result = self.landed.get(&hash).cloned().unwrap_or(lost);
+                let result = self.landed.get(&hash).cloned().filter(|_| !self.blind).unwrap_or(lost);
                 self.answer(node, tag, result);
             }
             for node in 0..self.nodes.len() {
