@@ -185,6 +185,9 @@ impl Links {
 
     /// A circuit of `Launch` opened or failed; other circuits are of no interest before their first message.
     pub fn on_circuit(&mut self, now_ms: u64, _rng: &mut impl Rng, news: CircuitNews, out: &mut Out) {
+        if self.on_call_circuit(&news, out) {
+            return;
+        }
         let found = self.dials.iter().find(|(_, d)| d.token.is_some() && d.token.map(|(token, _)| token) == news.token);
         let Some((&(relay, role), _)) = found else {
             if news.token.is_some() && news.opened {
@@ -237,6 +240,7 @@ impl Links {
     /// A circuit is gone.
     pub fn on_closed(&mut self, now_ms: u64, circ: CircuitId, _out: &mut Out) {
         self.circuits.remove(&circ);
+        self.end_call(circ);
         let mut gone = None;
         for link in self.links.values_mut().filter(|l| l.circ == Some(circ)) {
             link.circ = None;

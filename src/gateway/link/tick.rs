@@ -11,6 +11,7 @@ impl Links {
     /// To be called about once a second, and once after `load`.
     pub fn on_tick(&mut self, now_ms: u64, rng: &mut impl Rng, out: &mut Out) {
         self.forget_asks(now_ms);
+        self.forget_calls(now_ms, out);
         self.sweep(now_ms, out);
         let lanes: Vec<AccountKey> = self.lanes.keys().copied().collect();
         for escrow in lanes {

@@ -7,6 +7,7 @@ mod flushes;
 mod hostile;
 mod lost;
 mod opening;
+mod posing;
 mod random;
 pub(crate) mod world;
 pub(crate) mod world_ledger;

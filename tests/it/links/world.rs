@@ -79,6 +79,8 @@ struct Circuit {
     one_hop: bool,
     /// What comes back is not handled by the origin's links.
     stranger: bool,
+    /// The relay before the end, when that is not the origin.
+    through: Option<usize>,
 }
 
 pub type Backup = (BTreeMap<Id, String>, BTreeMap<AccountKey, String>, usize);
@@ -246,7 +248,8 @@ impl World {
 
     /// The circuit that carries the talk of two nodes.
     pub fn circuit(&self, origin: usize, end: usize) -> CircuitId {
-        let mut all = self.circuits.iter().filter(|(_, c)| c.origin == origin && c.end == end);
+        let both = [(origin, end), (end, origin)];
+        let mut all = self.circuits.iter().filter(|(_, c)| both.contains(&(c.origin, c.end)) && !c.stranger);
         *all.next_back().expect("a circuit").0
     }
 
@@ -354,7 +357,8 @@ impl World {
                 self.next_circ += 1;
                 let hop = if one_hop { 1 } else { 3 };
                 if opened {
-                    self.circuits.insert(circ, Circuit { origin: node, end, hop, one_hop, stranger: false });
+                    self.circuits
+                        .insert(circ, Circuit { origin: node, end, hop, one_hop, stranger: false, through: None });
                 }
                 let news = CircuitNews { circ, token: Some(token), hop, end: Partner::Relay(relay), opened };
                 self.step(node, |links, now, rng, out| links.on_circuit(now, rng, news, out));
@@ -370,7 +374,7 @@ impl World {
         let to_end = circuit.origin == from;
         assert_eq!(hop, if to_end { circuit.hop } else { 0 }, "a message to the wrong hop");
         let (to, partner) = if to_end {
-            let known = self.nodes[circuit.origin].relay.filter(|_| circuit.one_hop);
+            let known = self.nodes[circuit.through.unwrap_or(circuit.origin)].relay.filter(|_| circuit.one_hop);
             (circuit.end, known.map_or(Partner::Anonymous, Partner::Relay))
         } else {
             (circuit.origin, Partner::Relay(self.nodes[circuit.end].relay.expect("a relay")))
@@ -386,7 +390,15 @@ impl World {
     pub fn stranger(&mut self, origin: usize, end: usize, one_hop: bool) -> CircuitId {
         let circ = self.next_circ;
         self.next_circ += 1;
-        self.circuits.insert(circ, Circuit { origin, end, hop: if one_hop { 1 } else { 3 }, one_hop, stranger: true });
+        let hop = if one_hop { 1 } else { 3 };
+        self.circuits.insert(circ, Circuit { origin, end, hop, one_hop, stranger: true, through: None });
+        circ
+    }
+
+    /// A circuit of a stranger to `end`, to whom it looks like one of the relay `through`.
+    pub fn impostor(&mut self, origin: usize, through: usize, end: usize) -> CircuitId {
+        let circ = self.stranger(origin, end, true);
+        self.circuits.get_mut(&circ).expect("just made").through = Some(through);
         circ
     }
 
