@@ -180,7 +180,7 @@ impl Links {
         if !deposit_ok || hello.period < self.limits.period_secs {
             return Err(RefusalCode::DEPOSIT_REFUSED);
         }
-        if !self.has_room(partner) {
+        if !self.has_room_for_stranger(partner) {
             return Err(RefusalCode::NO_CAPACITY);
         }
         Ok(())
@@ -239,7 +239,7 @@ impl Links {
         let id = match known {
             Some(link) => link.row.id,
             None => {
-                if !self.has_room(from) || self.liquidity_left() < self.limits.deposit {
+                if !self.has_room_for_stranger(from) || self.liquidity_left() < self.limits.deposit {
                     return Err(RefusalCode::NO_CAPACITY);
                 }
                 let mut id = Id::default();
@@ -302,7 +302,12 @@ impl Links {
             return out.effects.push(Effect::Close { circ });
         }
         let Some(id) = self.circuits.get(&circ).and_then(|c| c.link) else { return };
+        let lost = [RefusalCode::UNEXPECTED, RefusalCode::LINK_UNKNOWN].contains(&code);
+        let opening = self.lanes_of(&id).all(|lane| lane.state.is_opening());
         let Some(link) = self.links.get_mut(&id) else { return };
+        if lost && opening && link.row.role == Role::Payer && !link.tentative {
+            link.agreed = false; // it forgot us before there was money: hello again
+        }
         let about_us = [
             RefusalCode::DEPOSIT_REFUSED,
             RefusalCode::NO_CAPACITY,

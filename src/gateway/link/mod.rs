@@ -26,6 +26,7 @@ mod claim;
 mod dial;
 mod flush_payee;
 mod flush_payer;
+mod forget;
 mod hello;
 pub mod hexed;
 mod identity;

@@ -4,6 +4,7 @@ mod books;
 mod claims;
 mod crashes;
 mod flushes;
+mod forgetting;
 mod hostile;
 mod lost;
 mod opening;

@@ -104,6 +104,8 @@ pub struct World {
     pub blind: bool,
     /// Looks at accounts that find none, in percent.
     pub flaky: u32,
+    /// Circuits that nodes asked for.
+    pub launched: usize,
     /// Messages that were delivered, and to whom.
     pub log: Vec<(usize, Message)>,
 }
@@ -138,6 +140,7 @@ impl World {
             min_fee: 0,
             blind: false,
             flaky: 0,
+            launched: 0,
             log: Vec::new(),
         };
         world.transact(&SecretSeed::from_bytes(&network().0), |source| {
@@ -351,6 +354,7 @@ impl World {
                 self.deliver(node, circ, hop, message);
             }
             Effect::Launch { token, relay, one_hop } => {
+                self.launched += 1;
                 let end = self.nodes.iter().position(|n| n.relay == Some(relay)).expect("a relay of this world");
                 let opened = !self.down.contains(&end);
                 let circ = self.next_circ;
