@@ -83,6 +83,7 @@ impl Pay {
             Counts::Cells { own_in: own.inward, own_out: own.outward, stamp_in: peer.inward, stamp_out: peer.outward };
         match validate::check(&agreed, request, counts, now / 1000) {
             Ok(_) => {
+                hop.got(request.amount_paid);
                 hop.request = Some(request.clone());
                 hop.disputed = false;
             }

@@ -45,9 +45,14 @@ struct HopState {
     own: Counted,
     /// Own count towards us and the hop's, when it last spoke: equal, or it counts wrong.
     stamped: (u64, u64),
+    /// Counts as paid: confirmed by the hop, or in a pass that is under way.
     paid: Stroops,
+    /// Sum of the claims that were made out for it, whatever became of them: it cannot have got more.
+    offered: Stroops,
     acknowledged: Stroops,
     not_before: u64,
+    /// Passes that were signed and then failed at this hop.
+    failures: u32,
     /// The last request was refused: nothing is paid before a proper one.
     disputed: bool,
 }
@@ -115,8 +120,10 @@ impl Pay {
                 own: Counted::default(),
                 stamped: (0, 0),
                 paid: Stroops::ZERO,
+                offered: Stroops::ZERO,
                 acknowledged: Stroops::ZERO,
                 not_before: 0,
+                failures: 0,
                 disputed: false,
             })
             .collect();
@@ -152,6 +159,7 @@ impl Pay {
         state.own = own;
         state.stamped = (own.inward, peer.inward);
         if let Message::Delivered(receipt) = message {
+            state.got(receipt.paid);
             state.acknowledged = state.acknowledged.max(receipt.paid.min(state.paid));
         }
         match message {
@@ -224,6 +232,11 @@ impl Pay {
 impl HopState {
     fn may_be_paid(&self, now: u64) -> bool {
         self.offer.is_some() && self.not_before <= now && !self.disputed
+    }
+
+    /// The hop says what it got in all: what we took for lost and was not is not paid again.
+    fn got(&mut self, paid: Stroops) {
+        self.paid = self.paid.max(paid.min(self.offered));
     }
 }
 

@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 const MAX_WEBS: usize = 4_096;
 /// A hop that refused a payment is left alone for so long, unless it says otherwise.
 const RETRY_MS: u64 = 1_000;
+/// So many passes may fail at a hop after they were signed, the pause doubled after each: what a client can lose to
+/// one hop on one circuit is so many increments. From then on nobody from that hop on is paid on the circuit.
+const MAX_FAILURES: u32 = 4;
 
 impl Pay {
     pub(super) fn begin_pass(
@@ -135,6 +138,7 @@ impl Pay {
                 if let Some(c) = self.circuits.get_mut(&pass.circ) {
                     for (hop, payee) in c.hops.iter_mut().zip(&pass.payees) {
                         hop.paid = hop.paid.add(payee.share.due).unwrap_or(Stroops::MAX);
+                        hop.offered = hop.offered.add(payee.amount).unwrap_or(Stroops::MAX);
                     }
                 }
                 steps
@@ -173,8 +177,10 @@ impl Pay {
                 let pass = self.passes.swap_remove(index);
                 // Only what was never committed is set free: after K_1 is signed this finds nothing.
                 self.budget.release(&pass.id);
+                let payee = payee.or_else(|| pass.waits_for().filter(|_| *signed));
                 if *signed {
                     out.rows.push(Row::Payment(Box::new(pass.row())));
+                    self.take_back(now, &pass, payee, out);
                 }
                 let who = payee
                     .and_then(|k| pass.payees.get(k))
@@ -193,6 +199,23 @@ impl Pay {
             }
             _ => {}
         }
+    }
+
+    /// A pass died after it was signed: whoever did not confirm its due is still to be paid, or the circuit would
+    /// stand still. The client loses this increment at most; should a hop have got it after all, it says so (`got`).
+    fn take_back(&mut self, now: u64, pass: &Pass, failed: Option<usize>, out: &mut Out) {
+        let Some(c) = self.circuits.get_mut(&pass.circ) else { return };
+        for (index, (hop, payee)) in c.hops.iter_mut().zip(&pass.payees).enumerate() {
+            if !pass.confirmed(index) {
+                hop.paid = hop.paid.saturating_sub(payee.share.due);
+            }
+        }
+        if let Some(hop) = failed.and_then(|k| c.hops.get_mut(k)) {
+            hop.failures += 1;
+            let pause = if hop.failures >= MAX_FAILURES { u64::MAX } else { RETRY_MS << hop.failures };
+            hop.not_before = hop.not_before.max(now.saturating_add(pause));
+        }
+        watch(pass.circ, c, out);
     }
 
     pub(super) fn send(&self, index: usize, steps: &[Step], out: &mut Out) {
