@@ -5,5 +5,6 @@ mod losses;
 mod passes;
 mod refusals;
 mod repeats;
+mod services;
 mod world;
 mod world_circuit;
