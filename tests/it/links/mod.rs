@@ -11,5 +11,6 @@ mod opening;
 mod posing;
 mod random;
 pub(crate) mod world;
+mod world_circuit;
 pub(crate) mod world_ledger;
 mod world_pay;
