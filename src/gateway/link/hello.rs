@@ -303,9 +303,9 @@ impl Links {
         }
         let Some(id) = self.circuits.get(&circ).and_then(|c| c.link) else { return };
         let lost = [RefusalCode::UNEXPECTED, RefusalCode::LINK_UNKNOWN].contains(&code);
-        let opening = self.lanes_of(&id).all(|lane| lane.state.is_opening());
+        let nothing_open = self.open_lane(&id).is_none();
         let Some(link) = self.links.get_mut(&id) else { return };
-        if lost && opening && link.row.role == Role::Payer && !link.tentative {
+        if lost && nothing_open && link.row.role == Role::Payer && !link.tentative {
             link.agreed = false; // it forgot us before there was money: hello again
         }
         let about_us = [

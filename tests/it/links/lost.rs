@@ -48,7 +48,7 @@ fn a_restart_between_a_lost_submission_and_its_look_up_loses_no_deposit() {
         if world.nodes[0].links.can_pay(&relay) == Readiness::Ready {
             break;
         }
-        if world.now_ms / 1000 % 7 == 0 {
+        if (world.now_ms / 1000).is_multiple_of(7) {
             world.restart(0);
         }
     }
