@@ -24,8 +24,8 @@ pub(super) enum Ask {
     LastLookup(AccountKey),
     /// No look-up finds the transaction, and its number is used: what does E say?
     Displaced(AccountKey),
-    /// The transaction is in a ledger and did not apply: did another copy of it?
-    Failed(AccountKey),
+    /// The transaction is in a ledger, cost this fee and did not apply: did another copy of it?
+    Failed(AccountKey, u64),
     /// How does E stand?
     Escrow(AccountKey),
 }
@@ -104,7 +104,7 @@ impl Links {
         | Ask::Sequence(escrow)
         | Ask::LastLookup(escrow)
         | Ask::Displaced(escrow)
-        | Ask::Failed(escrow)
+        | Ask::Failed(escrow, _)
         | Ask::Escrow(escrow)) = ask
         else {
             return true;
@@ -122,8 +122,8 @@ impl Links {
             (Ask::LastLookup(_), LedgerResult::NotFound) => self.on_flush_displaced(now_ms, row, out),
             (Ask::Displaced(_), LedgerResult::Account(view)) => self.on_displaced(now_ms, row, Some(&view), out),
             (Ask::Displaced(_), LedgerResult::NotFound) => self.on_displaced(now_ms, row, None, out),
-            (Ask::Failed(_), LedgerResult::Account(view)) => self.on_failed(now_ms, row, Some(&view), out),
-            (Ask::Failed(_), LedgerResult::NotFound) => self.on_failed(now_ms, row, None, out),
+            (Ask::Failed(_, fee), LedgerResult::Account(view)) => self.on_failed(now_ms, row, Some(&view), fee, out),
+            (Ask::Failed(_, fee), LedgerResult::NotFound) => self.on_failed(now_ms, row, None, fee, out),
             (Ask::Lookup(_), LedgerResult::NotFound) => self.submit(now_ms, escrow, out),
             (Ask::Submit(_), LedgerResult::Rejected { code }) => self.on_rejected(now_ms, row, &code, out),
             (
@@ -157,7 +157,7 @@ impl Links {
         let escrow = row.escrow;
         match row.state {
             EscrowState::Creating { .. } | EscrowState::Funding { .. } if !ok => {
-                return self.ask_fate(now_ms, Ask::Failed(escrow), escrow, out);
+                return self.ask_fate(now_ms, Ask::Failed(escrow, fee), escrow, out);
             }
             EscrowState::Creating { .. } => self.on_created(now_ms, row, ledger, fee, out),
             EscrowState::Funding { .. } => self.on_funded(now_ms, row, fee, out),

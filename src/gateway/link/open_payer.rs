@@ -127,10 +127,10 @@ impl Links {
     }
 
     /// Nothing of ours is in E and nothing can come into it any more.
-    pub(super) fn give_up(&mut self, now_ms: u64, mut lane: EscrowRow, out: &mut Out) {
+    pub(super) fn give_up(&mut self, now_ms: u64, mut lane: EscrowRow, fee: u64, out: &mut Out) {
         let link = lane.link;
         lane.state = EscrowState::Dropped;
-        self.note(now_ms, "escrow_failed", &lane, Stroops::ZERO, 0, out);
+        self.note(now_ms, "escrow_failed", &lane, Stroops::ZERO, fee, out);
         self.hold_off(now_ms, &link);
         self.save(lane, out);
     }

@@ -80,23 +80,30 @@ impl Links {
                 self.save(row, out);
                 self.wait_for_funds(now_ms, false);
             }
-            _ => self.on_fate(now_ms, row, view, out),
+            _ => self.on_fate(now_ms, row, view, 0, out),
         }
     }
 
     /// O1 or F is in a ledger and did not apply, perhaps because another copy of it did.
-    pub(super) fn on_failed(&mut self, now_ms: u64, row: EscrowRow, view: Option<&AccountView>, out: &mut Out) {
+    pub(super) fn on_failed(
+        &mut self,
+        now_ms: u64,
+        row: EscrowRow,
+        view: Option<&AccountView>,
+        fee: u64,
+        out: &mut Out,
+    ) {
         let looks = self.lanes.get(&row.escrow).map_or(0, |l| l.tries);
         match (&row.state, view) {
             // No E, and no copy of O1 can make one: the next counter is tried, once a trailing server had its time.
-            (EscrowState::Creating { .. }, None) if looks >= MAX_LOOKS => self.give_up(now_ms, row, out),
-            _ => self.on_fate(now_ms, row, view, out),
+            (EscrowState::Creating { .. }, None) if looks >= MAX_LOOKS => self.give_up(now_ms, row, fee, out),
+            _ => self.on_fate(now_ms, row, view, fee, out),
         }
     }
 
     /// What E shows of O1 or F. It is given up only on proof that our money is not in it and cannot come into it;
     /// else the look is repeated, however long it takes.
-    fn on_fate(&mut self, now_ms: u64, row: EscrowRow, view: Option<&AccountView>, out: &mut Out) {
+    fn on_fate(&mut self, now_ms: u64, row: EscrowRow, view: Option<&AccountView>, fee: u64, out: &mut Out) {
         let (escrow, Some(view)) = (row.escrow, view) else { return self.pause(now_ms, &row.escrow) };
         match &row.state {
             EscrowState::Creating { .. } => match u32::try_from(view.sequence >> 32) {
@@ -104,12 +111,12 @@ impl Links {
                     self.on_created(now_ms, row, created, 0, out);
                 }
                 // An account that did things which this store knows nothing of (an old wallet without its store).
-                _ => return self.give_up(now_ms, row, out),
+                _ => return self.give_up(now_ms, row, fee, out),
             },
             EscrowState::Funding { tx } => match (view.sequence >= tx.sequence, view.thresholds == LOCKED) {
                 (true, true) => self.on_funded(now_ms, row, 0, out),
                 // F applies as a whole or not at all.
-                (true, false) => return self.give_up(now_ms, row, out),
+                (true, false) => return self.give_up(now_ms, row, fee, out),
                 (false, _) => return self.pause(now_ms, &escrow),
             },
             _ => return,
