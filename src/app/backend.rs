@@ -3,7 +3,6 @@ use super::calls::{Calls, Exchanges, Streams, Talk};
 use super::world::send_back;
 use crate::error::{Error, Result};
 use crate::gateway::core::message::RefusalCode;
-use crate::gateway::core::refusal::RetryClass;
 use crate::gateway::node::Status;
 use crate::gateway::port::{Answer, Event};
 use crate::gateway::transport::http::client::{PayAnswer, PayCall};
@@ -123,10 +122,7 @@ impl Backend {
                     });
                 }
                 // A link on the way is being opened, or the circuit has just begun: soon is soon enough.
-                Answer::Failed(code)
-                    if (code.retry() == RetryClass::Later || code == RefusalCode::NO_LINK)
-                        && Instant::now() + PAY_PAUSE < until =>
-                {
+                answer if answer.may_be_asked_again() && Instant::now() + PAY_PAUSE < until => {
                     tokio::time::sleep(PAY_PAUSE).await;
                 }
                 Answer::Failed(code) | Answer::Lost(code) => {

@@ -321,6 +321,15 @@ pub enum Answer {
     Lost(super::core::message::RefusalCode),
 }
 
+impl Answer {
+    /// Is it sensible to ask for the same payment again soon? Never once something was signed: that would pay twice.
+    pub fn may_be_asked_again(&self) -> bool {
+        use super::core::message::RefusalCode;
+        use super::core::refusal::RetryClass;
+        matches!(self, Answer::Failed(code) if code.retry() == RetryClass::Later || *code == RefusalCode::NO_LINK)
+    }
+}
+
 /// The ledger's answer to the call with the same tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerAnswer {

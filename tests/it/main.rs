@@ -1,5 +1,6 @@
 //! Fast tests over the whole crate, one file per subject: no network outside the loopback.
 mod chain;
+mod gateway_cells;
 #[cfg(feature = "node")]
 mod gateway_hostile;
 mod layers;

@@ -155,6 +155,20 @@ impl Pass {
         self.payees.first().map_or(Stroops::ZERO, |p| p.amount)
     }
 
+    /// Has this payee said that it counts its due as paid? A node that signed onwards has; else its receipt says so.
+    pub fn confirmed(&self, index: usize) -> bool {
+        let onwards = self.payees.get(index + 1).is_some_and(|next| next.claim.is_some());
+        onwards || self.payees.get(index).is_some_and(|p| p.delivered)
+    }
+
+    /// Who kept a pass waiting that was signed: the node that was to sign next, or the last one without a receipt.
+    pub fn waits_for(&self) -> Option<usize> {
+        match self.payees.iter().position(|p| p.claim.is_none()) {
+            Some(unsigned) => unsigned.checked_sub(1),
+            None => self.payees.iter().rposition(|p| !p.delivered),
+        }
+    }
+
     /// Milliseconds from the first message to the last one seen.
     pub fn took(&self) -> u64 {
         self.marks[2].saturating_sub(self.started)

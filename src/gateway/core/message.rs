@@ -309,7 +309,7 @@ pub struct LinkHello {
     pub payer: bool,
     /// The sender's account: funds escrows (payer) or is paid (payee).
     pub account: AccountKey,
-    /// The sender's signing key in the escrows of this link.
+    /// The sender's signing key in the escrows of this link (zeros from a payee who asks for a link or calls back).
     pub signer: AccountKey,
     /// A payer's offer of a deposit; what a payee asks for.
     pub deposit: Stroops,

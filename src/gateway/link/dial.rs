@@ -48,13 +48,15 @@ pub(super) struct Dial {
     pub token: Option<(u64, u64)>,
     pub due_ms: u64,
     pub tries: u32,
-    /// Somebody asked for the link, or something on it is unsettled.
+    /// Somebody asked for the link a while ago at most, or something on it is unsettled.
     pub wanted: bool,
+    /// When somebody asked last; 0: before this process began.
+    pub wish_ms: u64,
 }
 
 impl Dial {
     pub(super) fn new(link: Option<Id>, wanted: bool) -> Self {
-        Dial { link, circ: None, token: None, due_ms: 0, tries: 0, wanted }
+        Dial { link, circ: None, token: None, due_ms: 0, tries: 0, wanted, wish_ms: 0 }
     }
 }
 
@@ -63,7 +65,7 @@ impl Links {
     pub fn want_payee(&mut self, now_ms: u64, rng: &mut impl Rng, relay: RelayId, out: &mut Out) {
         if let Some(link) = self.link_with(&relay, Role::Payer).filter(|l| l.row.dials).map(|l| l.row.id) {
             self.plan_if_needed(now_ms, &link, out);
-            self.dials.entry((relay, Role::Payer)).or_insert_with(|| Dial::new(Some(link), true)).wanted = true;
+            self.dials.entry((relay, Role::Payer)).or_insert_with(|| Dial::new(Some(link), true));
         } else if !self.dials.contains_key(&(relay, Role::Payer)) {
             if !self.has_room(Partner::Relay(relay)) {
                 return;
@@ -75,7 +77,15 @@ impl Links {
             self.links.insert(id, link);
             self.dials.insert((relay, Role::Payer), Dial::new(Some(id), true));
         }
-        self.dial(now_ms, relay, Role::Payer, out);
+        self.wish(now_ms, relay, Role::Payer, out);
+    }
+
+    /// Somebody asks for a link (again).
+    fn wish(&mut self, now_ms: u64, relay: RelayId, role: Role, out: &mut Out) {
+        if let Some(dial) = self.dials.get_mut(&(relay, role)) {
+            (dial.wanted, dial.wish_ms) = (true, now_ms);
+        }
+        self.dial(now_ms, relay, role, out);
     }
 
     /// Asks `relay` to pay us over a link (a service asks the exit before it). Idempotent.
@@ -91,8 +101,8 @@ impl Links {
             }
             self.dials.retain(|(_, role), d| *role != Role::Payee || d.link.is_some() || d.tries < MAX_WISH_TRIES);
         }
-        self.dials.entry((relay, Role::Payee)).or_insert_with(|| Dial::new(known, true)).wanted = true;
-        self.dial(now_ms, relay, Role::Payee, out);
+        self.dials.entry((relay, Role::Payee)).or_insert_with(|| Dial::new(known, true));
+        self.wish(now_ms, relay, Role::Payee, out);
     }
 
     /// Can `relay` be paid?
@@ -132,13 +142,6 @@ impl Links {
     /// The tag by which `relay` knows the link that we pay it on.
     pub fn tag_of(&self, relay: &RelayId) -> Option<[u8; 8]> {
         self.link_with(relay, Role::Payer).map(|link| link.row.tag)
-    }
-
-    /// May another link with such a partner be made?
-    pub(super) fn has_room(&self, partner: Partner) -> bool {
-        let anonymous = partner == Partner::Anonymous;
-        let count = self.links.values().filter(|l| (l.row.partner == Partner::Anonymous) == anonymous).count();
-        count < if anonymous { self.limits.max_anonymous_links } else { self.limits.max_links }
     }
 
     /// The row of a link that we propose to pay on.
@@ -185,6 +188,9 @@ impl Links {
 
     /// A circuit of `Launch` opened or failed; other circuits are of no interest before their first message.
     pub fn on_circuit(&mut self, now_ms: u64, _rng: &mut impl Rng, news: CircuitNews, out: &mut Out) {
+        if self.on_call_circuit(&news, out) {
+            return;
+        }
         let found = self.dials.iter().find(|(_, d)| d.token.is_some() && d.token.map(|(token, _)| token) == news.token);
         let Some((&(relay, role), _)) = found else {
             if news.token.is_some() && news.opened {
@@ -237,6 +243,7 @@ impl Links {
     /// A circuit is gone.
     pub fn on_closed(&mut self, now_ms: u64, circ: CircuitId, _out: &mut Out) {
         self.circuits.remove(&circ);
+        self.end_call(circ);
         let mut gone = None;
         for link in self.links.values_mut().filter(|l| l.circ == Some(circ)) {
             link.circ = None;

@@ -159,7 +159,11 @@ impl Links {
     /// Somebody else used the epoch's sequence number (us, before our store was put back; or the payer's refund).
     pub(super) fn on_flush_displaced(&mut self, now_ms: u64, lane: EscrowRow, out: &mut Out) {
         let seen = self.lanes.get(&lane.escrow).and_then(|l| l.seen);
-        let Some((left, sequence)) = seen else { return self.pause(now_ms, &lane.escrow) };
+        // Only a look at E from after the number was used says what landed.
+        let used = lane.pending_tx().map_or(i64::MAX, |tx| tx.sequence);
+        let Some((left, sequence)) = seen.filter(|(_, sequence)| *sequence >= used) else {
+            return self.pause(now_ms, &lane.escrow);
+        };
         if self.is_refunded(&lane, sequence) {
             return self.end_lane(now_ms, lane, out);
         }

@@ -19,7 +19,7 @@ impl Links {
         out: &mut Out,
     ) {
         if let Message::Refusal(refusal) = &message {
-            return self.on_refusal(now_ms, circ, refusal.code);
+            return self.on_refusal(now_ms, circ, refusal.code, out);
         }
         let known = self.circuits.get(&circ).copied();
         let result = match (message, known.and_then(|c| c.link)) {
@@ -124,7 +124,9 @@ impl Links {
         let circuit = self.circuits.get(&circ).copied();
         let wish = self.dials.iter().find(|((_, role), d)| *role == Role::Payee && d.circ == Some(circ));
         let wish = wish.map(|(key, _)| *key);
-        if circuit.is_some_and(|c| c.ours && wish.is_none() || c.link.is_some_and(|link| link != hello.link)) {
+        let called = self.called(circ, &hello.link);
+        let awaited = |c: Circuit| !c.ours || wish.is_some() || called || c.link.is_some();
+        if circuit.is_some_and(|c| !awaited(c) || c.link.is_some_and(|link| link != hello.link)) {
             return Err(RefusalCode::UNEXPECTED);
         }
         if hello.link == Id::default() {
@@ -140,8 +142,15 @@ impl Links {
                     return Err(RefusalCode::LINK_UNKNOWN);
                 }
             }
-            None => self.take_payer(now_ms, partner, wish.is_some(), hello)?,
+            None => self.check_payer(partner, hello)?,
         }
+        if let (Partner::Relay(relay), None | Some(Circuit { ours: false, .. })) = (partner, circuit) {
+            return self.call_back(now_ms, circ, relay, hello.link, out);
+        }
+        if !self.links.contains_key(&hello.link) {
+            self.take_payer(now_ms, partner, wish.is_some(), hello);
+        }
+        self.end_call(circ);
         if let Some(dial) = wish.and_then(|key| self.dials.get_mut(&key)) {
             dial.link = Some(hello.link);
         }
@@ -166,14 +175,18 @@ impl Links {
         Ok(())
     }
 
-    fn take_payer(&mut self, now_ms: u64, partner: Partner, dials: bool, hello: &LinkHello) -> Result<(), RefusalCode> {
+    fn check_payer(&self, partner: Partner, hello: &LinkHello) -> Result<(), RefusalCode> {
         let deposit_ok = (self.limits.min_deposit..=self.limits.max_deposit).contains(&hello.deposit);
         if !deposit_ok || hello.period < self.limits.period_secs {
             return Err(RefusalCode::DEPOSIT_REFUSED);
         }
-        if !self.has_room(partner) {
+        if !self.has_room_for_stranger(partner) {
             return Err(RefusalCode::NO_CAPACITY);
         }
+        Ok(())
+    }
+
+    fn take_payer(&mut self, now_ms: u64, partner: Partner, dials: bool, hello: &LinkHello) {
         let secrets = self.me.secrets(&hello.link, &hello.account);
         let row = LinkRow {
             id: hello.link,
@@ -191,7 +204,6 @@ impl Links {
         };
         let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
         self.links.insert(hello.link, link);
-        Ok(())
     }
 
     /// A service asks us to pay it: we answer as payer.
@@ -204,6 +216,9 @@ impl Links {
         hello: &LinkHello,
         out: &mut Out,
     ) -> Result<(), RefusalCode> {
+        if hello.link != Id::default() && hello.signer == [0; 32] {
+            return self.on_called(now_ms, circ, from, hello, out);
+        }
         if let Some(circuit) = self.circuits.get(&circ) {
             let id = circuit.link.filter(|_| !circuit.ours).ok_or(RefusalCode::UNEXPECTED)?;
             let asked = self.links.get(&id).is_some_and(|l| l.row.role == Role::Payer && !l.row.dials);
@@ -224,7 +239,7 @@ impl Links {
         let id = match known {
             Some(link) => link.row.id,
             None => {
-                if !self.has_room(from) || self.liquidity_left() < self.limits.deposit {
+                if !self.has_room_for_stranger(from) || self.liquidity_left() < self.limits.deposit {
                     return Err(RefusalCode::NO_CAPACITY);
                 }
                 let mut id = Id::default();
@@ -280,9 +295,19 @@ impl Links {
     }
 
     /// The partner said no. Our own steps are retried by their timers; what it does not want waits longer.
-    fn on_refusal(&mut self, now_ms: u64, circ: CircuitId, code: RefusalCode) {
+    fn on_refusal(&mut self, now_ms: u64, circ: CircuitId, code: RefusalCode, out: &mut Out) {
+        if self.end_call(circ) {
+            // The relay knows nothing of the link: somebody spoke in its place.
+            self.circuits.remove(&circ);
+            return out.effects.push(Effect::Close { circ });
+        }
         let Some(id) = self.circuits.get(&circ).and_then(|c| c.link) else { return };
+        let lost = [RefusalCode::UNEXPECTED, RefusalCode::LINK_UNKNOWN].contains(&code);
+        let nothing_open = self.open_lane(&id).is_none();
         let Some(link) = self.links.get_mut(&id) else { return };
+        if lost && nothing_open && link.row.role == Role::Payer && !link.tentative {
+            link.agreed = false; // it forgot us before there was money: hello again
+        }
         let about_us = [
             RefusalCode::DEPOSIT_REFUSED,
             RefusalCode::NO_CAPACITY,

@@ -136,6 +136,15 @@ impl Identity {
         };
         u64::try_from(balance).unwrap_or(0)
     }
+    /// Could this account be given the asset?
+    pub(super) fn can_hold(&self, view: &AccountView) -> bool {
+        match &self.asset {
+            Asset::Native => true,
+            Asset::Credit(credit) => {
+                view.trustlines.iter().any(|line| line.code == credit.code() && line.issuer == *credit.issuer())
+            }
+        }
+    }
     /// True when deposits are taken from what fees are paid with.
     pub(super) fn is_native(&self) -> bool {
         self.asset == Asset::Native

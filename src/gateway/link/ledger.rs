@@ -22,6 +22,10 @@ pub(super) enum Ask {
     Sequence(AccountKey),
     /// It was used: by this transaction?
     LastLookup(AccountKey),
+    /// No look-up finds the transaction, and its number is used: what does E say?
+    Displaced(AccountKey),
+    /// The transaction is in a ledger, cost this fee and did not apply: did another copy of it?
+    Failed(AccountKey, u64),
     /// How does E stand?
     Escrow(AccountKey),
 }
@@ -76,6 +80,10 @@ impl Links {
         self.ask(now_ms, Ask::Sequence(escrow), &escrow, |tag| LedgerCall::Account { tag, account }, out);
     }
 
+    fn ask_fate(&mut self, now_ms: u64, ask: Ask, account: AccountKey, out: &mut Out) {
+        self.ask(now_ms, ask, &account, |tag| LedgerCall::Account { tag, account }, out);
+    }
+
     /// The ledger's answer to a call of ours; false when the tag is not ours. Late answers change nothing.
     pub fn on_ledger(&mut self, now_ms: u64, rng: &mut impl Rng, answer: LedgerAnswer, out: &mut Out) -> bool {
         if answer.tag & SPACE_MASK != SPACE {
@@ -95,6 +103,8 @@ impl Links {
         | Ask::Lookup(escrow)
         | Ask::Sequence(escrow)
         | Ask::LastLookup(escrow)
+        | Ask::Displaced(escrow)
+        | Ask::Failed(escrow, _)
         | Ask::Escrow(escrow)) = ask
         else {
             return true;
@@ -106,7 +116,14 @@ impl Links {
             (Ask::Escrow(_), LedgerResult::Account(view)) => self.on_view(now_ms, row, Some(&view), out),
             (Ask::Escrow(_), LedgerResult::NotFound) => self.on_view(now_ms, row, None, out),
             (Ask::Sequence(_), LedgerResult::Account(view)) => self.on_sequence(now_ms, row, &view, out),
-            (Ask::LastLookup(_), LedgerResult::NotFound) => self.on_displaced(now_ms, row, rng, out),
+            (Ask::LastLookup(_), LedgerResult::NotFound) if row.state.is_opening() => {
+                self.ask_fate(now_ms, Ask::Displaced(escrow), escrow, out)
+            }
+            (Ask::LastLookup(_), LedgerResult::NotFound) => self.on_flush_displaced(now_ms, row, out),
+            (Ask::Displaced(_), LedgerResult::Account(view)) => self.on_displaced(now_ms, row, Some(&view), out),
+            (Ask::Displaced(_), LedgerResult::NotFound) => self.on_displaced(now_ms, row, None, out),
+            (Ask::Failed(_, fee), LedgerResult::Account(view)) => self.on_failed(now_ms, row, Some(&view), fee, out),
+            (Ask::Failed(_, fee), LedgerResult::NotFound) => self.on_failed(now_ms, row, None, fee, out),
             (Ask::Lookup(_), LedgerResult::NotFound) => self.submit(now_ms, escrow, out),
             (Ask::Submit(_), LedgerResult::Rejected { code }) => self.on_rejected(now_ms, row, &code, out),
             (
@@ -139,8 +156,11 @@ impl Links {
     ) {
         let escrow = row.escrow;
         match row.state {
-            EscrowState::Creating { .. } => self.on_created(now_ms, row, ledger, ok, fee, out),
-            EscrowState::Funding { .. } => self.on_funded(now_ms, row, ok, fee, out),
+            EscrowState::Creating { .. } | EscrowState::Funding { .. } if !ok => {
+                return self.ask_fate(now_ms, Ask::Failed(escrow, fee), escrow, out);
+            }
+            EscrowState::Creating { .. } => self.on_created(now_ms, row, ledger, fee, out),
+            EscrowState::Funding { .. } => self.on_funded(now_ms, row, fee, out),
             _ if row.pending_tx().is_some() => self.on_flushed(now_ms, rng, row, ok, fee, out),
             _ => return,
         }

@@ -13,6 +13,12 @@ pub(super) const ASK_TIMEOUT_MS: u64 = 330_000;
 pub(super) const LAUNCH_TIMEOUT_MS: u64 = 60_000;
 /// A link without a circuit, an escrow or a deposit goes after this time.
 pub(super) const FORGET_MS: u64 = 600_000;
+/// A link on which no escrow was offered goes so long after it was proposed.
+pub(super) const TENTATIVE_MS: u64 = 120_000;
+/// A wish for a link ends so long after it was last said.
+pub(super) const WISH_MS: u64 = 600_000;
+/// A relay that said hello and does not answer when it is called back is forgotten after this time.
+pub(super) const CALL_BACK_MS: u64 = 60_000;
 /// How often an escrow may fail the payee's look at the ledger before it is refused (a ledger may lag).
 pub(super) const MAX_LOOKS: u32 = 6;
 /// Protocol version of links.

@@ -1,4 +1,5 @@
 //! All links of a node in memory, as the rows say; finding them; and what every other file here needs to change them.
+use super::call_back::CallBack;
 use super::dial::{Circuit, Dial};
 use super::identity::{self, Identity};
 use super::ledger::Ask;
@@ -22,6 +23,7 @@ pub struct Links {
     pub(super) lanes: BTreeMap<AccountKey, Lane>,
     pub(super) dials: BTreeMap<(RelayId, Role), Dial>,
     pub(super) circuits: HashMap<CircuitId, Circuit>,
+    pub(super) calls: Vec<CallBack>,
     pub(super) asks: HashMap<u64, Ask>,
     /// Counts tags and tokens; never used twice within a process.
     pub(super) counter: u64,
@@ -157,6 +159,7 @@ impl Links {
             lanes: BTreeMap::new(),
             dials: BTreeMap::new(),
             circuits: HashMap::new(),
+            calls: Vec::new(),
             asks: HashMap::new(),
             counter: 0,
             next_index: 0,

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //!   payer A                              payee B
-//!   dial ─────────── LinkHello ────────────→          (a service dials: LinkHello{payer: false} asks for it)
+//!   dial ─────────── LinkHello ────────────→          (a service dials: LinkHello{payer: false} asks for it;
+//!                                                      a relay is called back first: call_back.rs)
 //!        ←────────── LinkAccept ───────────
 //!   O1 → ledger
 //!        ─────────── EscrowOffer ──────────→ signs R
@@ -20,10 +21,12 @@
 //!        ←────────── FlushDone ────────────
 //!   reads E  ─────── Claim (with carry) ───→
 //! ```
+mod call_back;
 mod claim;
 mod dial;
 mod flush_payee;
 mod flush_payer;
+mod forget;
 mod hello;
 pub mod hexed;
 mod identity;

@@ -118,27 +118,20 @@ impl Links {
         self.submit(now_ms, escrow, out);
     }
 
-    /// O1 is in a ledger.
-    pub(super) fn on_created(
-        &mut self,
-        now_ms: u64,
-        mut lane: EscrowRow,
-        ledger: u32,
-        ok: bool,
-        fee: u64,
-        out: &mut Out,
-    ) {
+    /// O1 is in a ledger, or E is there.
+    pub(super) fn on_created(&mut self, now_ms: u64, mut lane: EscrowRow, ledger: u32, fee: u64, out: &mut Out) {
+        lane.created = ledger;
+        lane.state = EscrowState::Created;
+        self.note(now_ms, "escrow_created", &lane, Stroops::ZERO, fee, out);
+        self.save(lane, out);
+    }
+
+    /// Nothing of ours is in E and nothing can come into it any more.
+    pub(super) fn give_up(&mut self, now_ms: u64, mut lane: EscrowRow, fee: u64, out: &mut Out) {
         let link = lane.link;
-        if ok {
-            lane.created = ledger;
-            lane.state = EscrowState::Created;
-            self.note(now_ms, "escrow_created", &lane, Stroops::ZERO, fee, out);
-        } else {
-            // Most likely the account exists already (an old wallet without its store): the next counter is tried.
-            lane.state = EscrowState::Dropped;
-            self.note(now_ms, "escrow_failed", &lane, Stroops::ZERO, fee, out);
-            self.hold_off(now_ms, &link);
-        }
+        lane.state = EscrowState::Dropped;
+        self.note(now_ms, "escrow_failed", &lane, Stroops::ZERO, fee, out);
+        self.hold_off(now_ms, &link);
         self.save(lane, out);
     }
 
@@ -189,17 +182,11 @@ impl Links {
         Ok(())
     }
 
-    /// F is in a ledger.
-    pub(super) fn on_funded(&mut self, now_ms: u64, mut lane: EscrowRow, ok: bool, fee: u64, out: &mut Out) {
-        let (link, deposit) = (lane.link, lane.deposit);
-        if ok {
-            lane.state = EscrowState::Funded;
-            self.note(now_ms, "escrow_funded", &lane, deposit, fee, out);
-        } else {
-            lane.state = EscrowState::Dropped;
-            self.note(now_ms, "escrow_failed", &lane, Stroops::ZERO, fee, out);
-            self.hold_off(now_ms, &link);
-        }
+    /// F is in a ledger, or E shows what it does.
+    pub(super) fn on_funded(&mut self, now_ms: u64, mut lane: EscrowRow, fee: u64, out: &mut Out) {
+        let deposit = lane.deposit;
+        lane.state = EscrowState::Funded;
+        self.note(now_ms, "escrow_funded", &lane, deposit, fee, out);
         self.save(lane, out);
     }
 

@@ -1,8 +1,11 @@
 //! When a ledger says no to a transaction: a higher fee, a look-up, or the proof that it can never land.
+use super::limits::MAX_LOOKS;
 use super::links::Links;
 use super::rows::{EscrowRow, EscrowState, Tx};
 use crate::gateway::port::{AccountView, Out};
-use rand::Rng;
+
+/// Thresholds of E once F applied; nothing else sets them.
+const LOCKED: [u8; 3] = [2; 3];
 
 impl Links {
     /// The ledger refused the lane's transaction: it is in no ledger unless it is submitted again, which only we do.
@@ -66,22 +69,58 @@ impl Links {
         self.look_up(now_ms, escrow, true, out);
     }
 
-    /// Another transaction used the number: this one can never land.
-    pub(super) fn on_displaced(&mut self, now_ms: u64, mut row: EscrowRow, _rng: &mut impl Rng, out: &mut Out) {
-        match row.state {
-            EscrowState::Creating { .. } => {
-                row.state = EscrowState::Planned; // the key is unused; O1 is made anew with the next number
+    /// The number of O1 or F is used and no look-up finds the transaction. That alone proves nothing: a server that
+    /// trails answers so too, and a copy at another fee has another name. E itself decides (`view`; none: not found).
+    pub(super) fn on_displaced(&mut self, now_ms: u64, mut row: EscrowRow, view: Option<&AccountView>, out: &mut Out) {
+        match (&row.state, view) {
+            (EscrowState::Creating { .. }, None) => {
+                // O1 is made anew with the next number and for the same E: should the first one be in a ledger that
+                // this server has not seen, the second one fails and E is read again.
+                row.state = EscrowState::Planned;
                 self.save(row, out);
                 self.wait_for_funds(now_ms, false);
             }
-            EscrowState::Funding { .. } => {
-                let link = row.link;
-                row.state = EscrowState::Dropped;
-                self.note(now_ms, "escrow_failed", &row, crate::units::Stroops::ZERO, 0, out);
-                self.save(row, out);
-                self.hold_off(now_ms, &link);
-            }
-            _ => self.on_flush_displaced(now_ms, row, out),
+            _ => self.on_fate(now_ms, row, view, 0, out),
         }
+    }
+
+    /// O1 or F is in a ledger and did not apply, perhaps because another copy of it did.
+    pub(super) fn on_failed(
+        &mut self,
+        now_ms: u64,
+        row: EscrowRow,
+        view: Option<&AccountView>,
+        fee: u64,
+        out: &mut Out,
+    ) {
+        let looks = self.lanes.get(&row.escrow).map_or(0, |l| l.tries);
+        match (&row.state, view) {
+            // No E, and no copy of O1 can make one: the next counter is tried, once a trailing server had its time.
+            (EscrowState::Creating { .. }, None) if looks >= MAX_LOOKS => self.give_up(now_ms, row, fee, out),
+            _ => self.on_fate(now_ms, row, view, fee, out),
+        }
+    }
+
+    /// What E shows of O1 or F. It is given up only on proof that our money is not in it and cannot come into it;
+    /// else the look is repeated, however long it takes.
+    fn on_fate(&mut self, now_ms: u64, row: EscrowRow, view: Option<&AccountView>, fee: u64, out: &mut Out) {
+        let (escrow, Some(view)) = (row.escrow, view) else { return self.pause(now_ms, &row.escrow) };
+        match &row.state {
+            EscrowState::Creating { .. } => match u32::try_from(view.sequence >> 32) {
+                Ok(created) if view.sequence & 0xffff_ffff == 0 && self.me.can_hold(view) => {
+                    self.on_created(now_ms, row, created, 0, out);
+                }
+                // An account that did things which this store knows nothing of (an old wallet without its store).
+                _ => return self.give_up(now_ms, row, fee, out),
+            },
+            EscrowState::Funding { tx } => match (view.sequence >= tx.sequence, view.thresholds == LOCKED) {
+                (true, true) => self.on_funded(now_ms, row, 0, out),
+                // F applies as a whole or not at all.
+                (true, false) => return self.give_up(now_ms, row, fee, out),
+                (false, _) => return self.pause(now_ms, &escrow),
+            },
+            _ => return,
+        }
+        self.poke(now_ms, escrow, out);
     }
 }

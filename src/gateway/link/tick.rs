@@ -1,16 +1,16 @@
 //! Timers: every step that waits for something is tried again here, and what nobody wants any more is forgotten.
-use super::limits::{ASK_TIMEOUT_MS, FORGET_MS};
+use super::limits::ASK_TIMEOUT_MS;
 use super::links::Links;
-use super::rows::{EscrowRow, EscrowState, Role};
+use super::rows::{EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, Id};
-use crate::gateway::port::{Effect, Out, Row};
-use crate::units::Stroops;
+use crate::gateway::port::{Effect, Out};
 use rand::Rng;
 
 impl Links {
     /// To be called about once a second, and once after `load`.
     pub fn on_tick(&mut self, now_ms: u64, rng: &mut impl Rng, out: &mut Out) {
         self.forget_asks(now_ms);
+        self.forget_calls(now_ms, out);
         self.sweep(now_ms, out);
         let lanes: Vec<AccountKey> = self.lanes.keys().copied().collect();
         for escrow in lanes {
@@ -93,33 +93,6 @@ impl Links {
         };
         if over {
             self.end_lane(now_ms, lane, out);
-        }
-    }
-
-    /// Links without a partner and without a deposit go; what was set aside for them is free again.
-    fn sweep(&mut self, now_ms: u64, out: &mut Out) {
-        for link in self.links.values_mut().filter(|l| l.idle_ms == 0) {
-            link.idle_ms = now_ms; // just loaded
-        }
-        let worthless = |lane: &EscrowRow| {
-            use EscrowState::{Created, Offered, Planned};
-            matches!(lane.state, Planned | Created | Offered) && lane.total == Stroops::ZERO
-        };
-        let gone: Vec<Id> = self
-            .links
-            .values()
-            .filter(|l| l.circ.is_none() && now_ms >= l.idle_ms.saturating_add(FORGET_MS))
-            .filter(|l| !self.dials.values().any(|d| d.wanted && d.link == Some(l.row.id)))
-            .filter(|l| self.lanes_of(&l.row.id).all(worthless))
-            .map(|l| l.row.id)
-            .collect();
-        for id in gone {
-            self.abandon(&id, out);
-            self.dials.retain(|_, d| d.link != Some(id));
-            if let Some(mut link) = self.links.remove(&id).filter(|l| !l.tentative) {
-                link.row.dropped = true;
-                out.rows.push(Row::Link(Box::new(link.row)));
-            }
         }
     }
 

@@ -1,8 +1,10 @@
 //! Whole gateways wired back to back: passes through three hops and a site, lost messages, crashes, hostile ones.
+mod failures;
 mod garbage;
 mod losses;
 mod passes;
 mod refusals;
 mod repeats;
+mod services;
 mod world;
 mod world_circuit;

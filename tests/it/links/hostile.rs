@@ -105,33 +105,6 @@ fn a_partner_is_refused_what_its_role_or_the_moment_does_not_allow() {
 }
 
 #[test]
-fn a_flood_of_hellos_stays_within_the_limit() {
-    let mut world = World::new(32, 1, 1, &limits());
-    world.nodes[0].limits.max_anonymous_links = 5;
-    world.restart(0);
-    for number in 1..50u8 {
-        let circ = world.stranger(1, 0, true);
-        let hello = LinkHello {
-            version: 1,
-            network: network().short(),
-            asset: asset().id(),
-            link: [number; 16],
-            payer: true,
-            account: [number; 32],
-            signer: [number; 32],
-            deposit: limits().deposit,
-            period: limits().period_secs,
-        };
-        let answers = world.inject(1, circ, Message::LinkHello(hello));
-        assert_eq!(refused(&answers), number > 5);
-    }
-    assert_eq!(world.nodes[0].links.summary().len(), 5);
-    assert!(world.link_rows(0).is_empty(), "a hello costs no row");
-    world.drop_circuits();
-    assert_eq!(world.nodes[0].links.summary().len(), 0);
-}
-
-#[test]
 fn an_escrow_that_the_payer_never_funded_is_never_open() {
     let mut world = World::new(33, 2, 1, &limits());
     world.open(0, 1);

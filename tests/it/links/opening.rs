@@ -139,3 +139,24 @@ fn deposits_and_periods_out_of_bounds_are_refused() {
 
 use magicwave::gateway::core::message::{Message, RefusalCode};
 use magicwave::gateway::link::Limits;
+
+#[test]
+fn what_an_escrow_that_is_over_keeps_is_not_spent_again_on_another() {
+    let mut world = World::new(8, 2, 0, &Limits { liquidity_total: amount(25 * UNIT), ..limits() });
+    let relay = world.relay(1);
+    world.open(0, 1);
+    world.pay(0, 1, 5_000).expect("paid");
+    for restarts in [false, true] {
+        for _ in 0..120 {
+            world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
+            world.run(10);
+        }
+        let states: Vec<_> = world.lanes(0).iter().map(|l| l.state.name()).collect();
+        assert_eq!(states.iter().filter(|s| **s == "spent").count(), 1, "{states:?}");
+        assert_eq!(states.len(), 2, "10 + 10 of 25 units are away, one of them for good");
+        assert_eq!(world.node_balance(0), 980 * UNIT);
+        if !restarts {
+            world.restart(0);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! A node's durable state goes through JSON, as it does in the store. A crash loses the effects of a step, or the
 //! whole step, and all circuits.
+use super::world_circuit::Circuit;
 use super::world_ledger::code;
 use magicwave::devnet::ledger::{Genesis, Ledger};
 use magicwave::gateway::core::message::{AccountKey, Id, Message};
@@ -72,15 +73,6 @@ pub struct Node {
     pub store: Option<magicwave::store::Sqlite>,
 }
 
-struct Circuit {
-    origin: usize,
-    end: usize,
-    hop: u32,
-    one_hop: bool,
-    /// What comes back is not handled by the origin's links.
-    stranger: bool,
-}
-
 pub type Backup = (BTreeMap<Id, String>, BTreeMap<AccountKey, String>, usize);
 
 pub struct World {
@@ -89,15 +81,21 @@ pub struct World {
     pub rng: SmallRng,
     pub nodes: Vec<Node>,
     pub chaos: Chaos,
-    circuits: BTreeMap<CircuitId, Circuit>,
+    pub(super) circuits: BTreeMap<CircuitId, Circuit>,
     queue: VecDeque<(usize, Effect)>,
     pub(super) waiting: Vec<(usize, u64, [u8; 32])>,
     pub(super) landed: HashMap<[u8; 32], LedgerResult>,
-    next_circ: u64,
+    pub(super) next_circ: u64,
     /// Relays that nobody reaches.
     pub down: Vec<usize>,
     /// Transactions that offer less are refused, as on a busy network.
     pub min_fee: i64,
+    /// Look-ups of transactions find nothing and submissions are not answered: a server that trails its ledger.
+    pub blind: bool,
+    /// Looks at accounts that find none, in percent.
+    pub flaky: u32,
+    /// Circuits that nodes asked for.
+    pub launched: usize,
     /// Messages that were delivered, and to whom.
     pub log: Vec<(usize, Message)>,
 }
@@ -130,6 +128,9 @@ impl World {
             next_circ: 100,
             down: Vec::new(),
             min_fee: 0,
+            blind: false,
+            flaky: 0,
+            launched: 0,
             log: Vec::new(),
         };
         world.transact(&SecretSeed::from_bytes(&network().0), |source| {
@@ -238,36 +239,6 @@ impl World {
         }
     }
 
-    /// The circuit that carries the talk of two nodes.
-    pub fn circuit(&self, origin: usize, end: usize) -> CircuitId {
-        let mut all = self.circuits.iter().filter(|(_, c)| c.origin == origin && c.end == end);
-        *all.next_back().expect("a circuit").0
-    }
-
-    /// Says something to the other end of a circuit, whatever the speaker's links think of it. What comes back.
-    pub fn inject(&mut self, from: usize, circ: CircuitId, message: Message) -> Vec<Message> {
-        let circuit = &self.circuits[&circ];
-        let (hop, back) = if circuit.origin == from { (circuit.hop, from) } else { (0, from) };
-        let before = self.log.len();
-        self.deliver(from, circ, hop, message);
-        self.drain();
-        self.log[before..].iter().filter(|(to, _)| *to == back).map(|(_, m)| m.clone()).collect()
-    }
-
-    pub fn drop_circuits(&mut self) {
-        let all: Vec<u64> = self.circuits.keys().copied().collect();
-        all.into_iter().for_each(|circ| self.drop_circuit(circ, None));
-    }
-
-    pub(super) fn drop_circuit(&mut self, circ: CircuitId, but: Option<usize>) {
-        let Some(circuit) = self.circuits.remove(&circ) else { return };
-        for node in [circuit.origin, circuit.end] {
-            if Some(node) != but {
-                self.step(node, |links, now, _, out| links.on_closed(now, circ, out));
-            }
-        }
-    }
-
     /// `secs` seconds pass, a ledger closes in each.
     pub fn run(&mut self, secs: u64) {
         for _ in 0..secs {
@@ -285,7 +256,7 @@ impl World {
             let waiting = std::mem::take(&mut self.waiting);
             for (node, tag, hash) in waiting {
                 let lost = LedgerResult::Unknown { why: "timed out".into() };
-                let result = self.landed.get(&hash).cloned().unwrap_or(lost);
+                let result = self.landed.get(&hash).cloned().filter(|_| !self.blind).unwrap_or(lost);
                 self.answer(node, tag, result);
             }
             for node in 0..self.nodes.len() {
@@ -342,13 +313,15 @@ impl World {
                 self.deliver(node, circ, hop, message);
             }
             Effect::Launch { token, relay, one_hop } => {
+                self.launched += 1;
                 let end = self.nodes.iter().position(|n| n.relay == Some(relay)).expect("a relay of this world");
                 let opened = !self.down.contains(&end);
                 let circ = self.next_circ;
                 self.next_circ += 1;
                 let hop = if one_hop { 1 } else { 3 };
                 if opened {
-                    self.circuits.insert(circ, Circuit { origin: node, end, hop, one_hop, stranger: false });
+                    self.circuits
+                        .insert(circ, Circuit { origin: node, end, hop, one_hop, stranger: false, through: None });
                 }
                 let news = CircuitNews { circ, token: Some(token), hop, end: Partner::Relay(relay), opened };
                 self.step(node, |links, now, rng, out| links.on_circuit(now, rng, news, out));
@@ -357,31 +330,6 @@ impl World {
             Effect::Ledger(call) => self.call(node, call),
             other => panic!("links do not ask for {other:?}"),
         }
-    }
-
-    pub(super) fn deliver(&mut self, from: usize, circ: CircuitId, hop: u32, message: Message) {
-        let Some(circuit) = self.circuits.get(&circ) else { return };
-        let to_end = circuit.origin == from;
-        assert_eq!(hop, if to_end { circuit.hop } else { 0 }, "a message to the wrong hop");
-        let (to, partner) = if to_end {
-            let known = self.nodes[circuit.origin].relay.filter(|_| circuit.one_hop);
-            (circuit.end, known.map_or(Partner::Anonymous, Partner::Relay))
-        } else {
-            (circuit.origin, Partner::Relay(self.nodes[circuit.end].relay.expect("a relay")))
-        };
-        self.log.push((to, message.clone()));
-        if circuit.stranger && !to_end {
-            return;
-        }
-        self.step(to, |links, now, rng, out| links.on_message(now, rng, circ, partner, message, out));
-    }
-
-    /// A circuit of a stranger to `end`.
-    pub fn stranger(&mut self, origin: usize, end: usize, one_hop: bool) -> CircuitId {
-        let circ = self.next_circ;
-        self.next_circ += 1;
-        self.circuits.insert(circ, Circuit { origin, end, hop: if one_hop { 1 } else { 3 }, one_hop, stranger: true });
-        circ
     }
 
     pub fn relay(&self, node: usize) -> RelayId {

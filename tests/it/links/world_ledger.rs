@@ -52,11 +52,14 @@ impl World {
                 }
             }
             LedgerCall::Account { tag, account } => {
-                let result = self.view(&account).map_or(LedgerResult::NotFound, |v| LedgerResult::Account(v.into()));
+                let trails = self.chance(self.flaky);
+                let found = self.view(&account).filter(|_| !trails);
+                let result = found.map_or(LedgerResult::NotFound, |v| LedgerResult::Account(v.into()));
                 self.answer(node, tag, result);
             }
             LedgerCall::Transaction { tag, hash } => {
-                let result = self.landed.get(&hash).cloned().unwrap_or(LedgerResult::NotFound);
+                let known = self.landed.get(&hash).filter(|_| !self.blind);
+                let result = known.cloned().unwrap_or(LedgerResult::NotFound);
                 self.answer(node, tag, result);
             }
         }

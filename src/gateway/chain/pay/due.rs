@@ -1,0 +1,100 @@
+//! What is due on a circuit, and when to look again.
+use super::super::pass::{Stage, Via};
+use super::{Circuit, HopState, Pay, Terms, wire_hop};
+use crate::gateway::core::price::Ahead;
+use crate::gateway::link::{Links, Readiness};
+use crate::gateway::port::*;
+use crate::units::{CELL_BYTES, Stroops};
+use rand::Rng;
+
+/// Passes under way on one circuit.
+const MAX_PASSES: usize = 4;
+/// A watch is set at least so many cells ahead.
+const WATCH_CELLS: u64 = 64;
+
+/// Bytes a second and milliseconds a pass, smoothed.
+#[derive(Debug, Default)]
+pub(super) struct Rate {
+    at: u64,
+    cells: u64,
+    bytes_per_s: u64,
+    pub latency_ms: u64,
+}
+
+impl Pay {
+    /// Pay what is due on a circuit, everybody in one pass, the nearest first when it holds us.
+    pub fn settle(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
+        let on_circuit = || self.passes.iter().filter(|p| p.circ == circ && p.call.is_none());
+        let Some(c) = self.circuits.get(&circ).filter(|c| c.began) else { return };
+        // Replies from behind a hop that holds are held too: it is paid first and alone. A request that was paid since
+        // says nothing any more.
+        let dues = self.dues(circ, c, c.speaking);
+        let holds = |h: &HopState| h.request.as_ref().is_some_and(|r| r.state > 0);
+        let held = c.hops.iter().zip(&dues).position(|(h, due)| holds(h) && !due.is_zero());
+        let reach = held.map_or(c.speaking, |k| k + 1);
+        let ready = c.hops.iter().take(reach).take_while(|h| h.may_be_paid(now)).count();
+        if ready == 0 || on_circuit().count() >= MAX_PASSES {
+            return;
+        }
+        // One pass over the same hops at a time; a rescue of a nearer hop may overtake it.
+        if on_circuit().any(|p| p.payees.len() <= ready) {
+            return;
+        }
+        let Some(last) = dues[..ready].iter().rposition(|d| !d.is_zero()) else { return };
+        let guard = c.hops[0].hop.relay;
+        match links.can_pay(&guard) {
+            Readiness::Ready => {}
+            _ => return links.want_payee(now, rng, guard, out),
+        }
+        let Some(tag) = links.tag_of(&guard) else { return };
+        self.begin_pass(now, rng, circ, tag, &dues[..=last], None, out);
+    }
+
+    /// What the first `n` hops are to be paid now, less what passes under way are about to sign.
+    pub(super) fn dues(&self, circ: CircuitId, c: &Circuit, n: usize) -> Vec<Stroops> {
+        let promised = |index: usize| {
+            let open = self.passes.iter().filter(|p| p.circ == circ && p.stage == Stage::Create);
+            open.filter_map(|p| p.payees.get(index).filter(|q| q.via == Via::Hop(wire_hop(index))))
+                .fold(Stroops::ZERO, |sum, q| sum.add(q.share.due).unwrap_or(Stroops::MAX))
+        };
+        let hops = c.hops.iter().take(n).enumerate();
+        hops.map(|(index, h)| due(h, &c.rate, &self.terms).saturating_sub(promised(index))).collect()
+    }
+}
+
+impl Rate {
+    pub(super) fn measure(&mut self, now: u64, cells: u64) {
+        let (ms, grown) = (now.saturating_sub(self.at), cells.saturating_sub(self.cells));
+        if ms < 20 {
+            return;
+        }
+        let fresh = grown.saturating_mul(CELL_BYTES).saturating_mul(1000) / ms;
+        self.bytes_per_s = if self.at == 0 { 0 } else { fresh.max((self.bytes_per_s + fresh) / 2) };
+        self.at = now;
+        self.cells = cells;
+    }
+}
+
+/// What a hop is to be paid now: nothing while more than half of the window is left.
+fn due(h: &HopState, rate: &Rate, terms: &Terms) -> Stroops {
+    let Some(offer) = &h.offer else { return Stroops::ZERO };
+    let ahead = Ahead {
+        price: offer.price,
+        counted_cells: h.own.total(),
+        paid: h.paid,
+        rate: rate.bytes_per_s,
+        latency_ms: rate.latency_ms,
+        ahead_bytes: u64::from(offer.ahead_bytes),
+        cap_bytes: terms.max_ahead_bytes,
+    };
+    ahead.target().ok().flatten().map_or(Stroops::ZERO, |target| target.saturating_sub(h.paid))
+}
+
+/// Have a look again when half of the window of the nearest hop is used.
+pub(super) fn watch(circ: CircuitId, c: &Circuit, out: &mut Out) {
+    let Some(h) = c.hops.first() else { return };
+    let Some(offer) = &h.offer else { return };
+    let used = h.own.total();
+    let left = offer.price.cells_for(h.paid).saturating_sub(used);
+    out.effects.push(Effect::Watch { circ, hop: 1, cells: used.saturating_add((left / 2).max(WATCH_CELLS)) });
+}

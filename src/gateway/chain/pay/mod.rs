@@ -1,0 +1,252 @@
+//! The paying side: what a client owes on each of its circuits, and the passes that settle it.
+mod due;
+mod hops;
+mod passes;
+mod service;
+mod status;
+
+pub use service::ServiceWish;
+pub use status::{CircuitStatus, HopStatus, Refused};
+
+use super::pass::{Pass, Via};
+use crate::gateway::core::message::*;
+use crate::gateway::core::policy::Budget;
+use crate::gateway::link::Links;
+use crate::gateway::port::*;
+use crate::units::Stroops;
+use due::{Rate, watch};
+use rand::Rng;
+use std::collections::HashMap;
+
+/// Circuits that a client keeps books of.
+const MAX_CIRCUITS: usize = 4_096;
+
+/// How a client pays.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The asset that it pays in.
+    pub asset: AssetId,
+    /// First 8 bytes of the network id.
+    pub network: [u8; 8],
+    /// At most so much is paid ahead on one circuit and hop.
+    pub max_ahead_bytes: u64,
+}
+
+/// A hop as the client knows it.
+#[derive(Debug)]
+struct HopState {
+    hop: Hop,
+    nonce: Id,
+    /// When the hello went out last, and how often it did.
+    hello: (u64, u32),
+    offer: Option<Offer>,
+    offer_hash: Id,
+    request: Option<PaymentRequest>,
+    own: Counted,
+    /// Own count towards us and the hop's, when it last spoke: equal, or it counts wrong.
+    stamped: (u64, u64),
+    /// Counts as paid: confirmed by the hop, or in a pass that is under way.
+    paid: Stroops,
+    /// Sum of the claims that were made out for it, whatever became of them: it cannot have got more.
+    offered: Stroops,
+    acknowledged: Stroops,
+    not_before: u64,
+    /// Passes that were signed and then failed at this hop.
+    failures: u32,
+    /// The last request was refused: nothing is paid before a proper one.
+    disputed: bool,
+}
+
+#[derive(Debug)]
+struct Circuit {
+    hops: Vec<HopState>,
+    began: bool,
+    /// Number of hops, from the guard on, that understand payment cells.
+    speaking: usize,
+    rate: Rate,
+}
+
+/// All that a client pays.
+#[derive(Debug)]
+pub struct Pay {
+    terms: Terms,
+    secret: [u8; 32],
+    circuits: HashMap<CircuitId, Circuit>,
+    passes: Vec<Pass>,
+    budget: Budget,
+    /// Paid for each web session.
+    webs: HashMap<Id, Stroops>,
+    refused: Vec<Refused>,
+    requests: u64,
+    settled: u64,
+}
+
+impl Pay {
+    /// `secret` is drawn at each start.
+    pub fn new(terms: Terms, secret: [u8; 32], budget: Budget) -> Self {
+        Pay {
+            terms,
+            secret,
+            circuits: HashMap::new(),
+            passes: Vec::new(),
+            budget,
+            webs: HashMap::new(),
+            refused: Vec::new(),
+            requests: 0,
+            settled: 0,
+        }
+    }
+
+    /// (requests seen, passes completed)
+    pub fn counts(&self) -> (u64, u64) {
+        (self.requests, self.settled)
+    }
+
+    /// A circuit of tor's own is open.
+    pub fn on_built(&mut self, circ: CircuitId, path: Vec<Hop>) {
+        if self.circuits.len() >= MAX_CIRCUITS || self.circuits.contains_key(&circ) {
+            return;
+        }
+        let speaking = path.iter().take_while(|hop| hop.speaks).count();
+        let hops = path
+            .into_iter()
+            .map(|hop| HopState {
+                hop,
+                nonce: [0; ID_LEN],
+                hello: (0, 0),
+                offer: None,
+                offer_hash: [0; ID_LEN],
+                request: None,
+                own: Counted::default(),
+                stamped: (0, 0),
+                paid: Stroops::ZERO,
+                offered: Stroops::ZERO,
+                acknowledged: Stroops::ZERO,
+                not_before: 0,
+                failures: 0,
+                disputed: false,
+            })
+            .collect();
+        self.circuits.insert(circ, Circuit { hops, began: false, speaking, rate: Rate::default() });
+    }
+
+    /// A circuit is gone: its passes can get no further.
+    pub fn on_closed(&mut self, now: u64, circ: CircuitId, out: &mut Out) {
+        self.circuits.remove(&circ);
+        for index in (0..self.passes.len()).rev() {
+            if self.passes[index].circ == circ {
+                let steps = self.passes[index].fail(None, RefusalCode::TIMED_OUT, 0);
+                self.finish(now, index, &steps, out);
+            }
+        }
+    }
+
+    /// A message of a hop of one of our circuits.
+    pub fn on_message(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        circ: CircuitId,
+        hop: u32,
+        own: Counted,
+        peer: Counted,
+        message: &Message,
+        out: &mut Out,
+    ) {
+        let Some(index) = (hop as usize).checked_sub(1) else { return };
+        let Some(state) = self.circuits.get_mut(&circ).and_then(|c| c.hops.get_mut(index)) else { return };
+        state.own = own;
+        state.stamped = (own.inward, peer.inward);
+        if let Message::Delivered(receipt) = message {
+            state.got(receipt.paid);
+            state.acknowledged = state.acknowledged.max(receipt.paid.min(state.paid));
+        }
+        match message {
+            Message::Offer(offer) => self.on_offer(now, circ, index, offer, out),
+            Message::PaymentRequest(request) => {
+                self.on_request(now, circ, index, own, peer, request, out);
+                self.settle(now, rng, links, circ, out);
+            }
+            other => self.on_pass_message(now, rng, links, Via::Hop(hop), other, out),
+        }
+    }
+
+    /// What a web service answered.
+    pub fn on_http(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        exchange: u64,
+        messages: &[Message],
+        out: &mut Out,
+    ) {
+        for message in messages {
+            self.on_pass_message(now, rng, links, Via::Http(exchange), message, out);
+        }
+    }
+
+    /// Own counters of a hop, asked for by a watch.
+    pub fn on_counted(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        circ: CircuitId,
+        hop: u32,
+        own: Counted,
+        out: &mut Out,
+    ) {
+        let Some(c) = self.circuits.get_mut(&circ) else { return };
+        let Some(index) = (hop as usize).checked_sub(1).filter(|i| *i < c.hops.len()) else { return };
+        c.hops[index].own = own;
+        if index == 0 {
+            c.rate.measure(now, own.total());
+        }
+        if index + 1 == c.speaking {
+            self.settle(now, rng, links, circ, out);
+            // Nothing was due yet: look again later. After a pass its end does it.
+            if let Some(c) = self.circuits.get(&circ).filter(|_| !self.passes.iter().any(|p| p.circ == circ)) {
+                watch(circ, c, out);
+            }
+        }
+    }
+
+    /// Timers of passes; circuits whose hops may be tried again.
+    pub fn on_tick(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, out: &mut Out) {
+        for index in (0..self.passes.len()).rev() {
+            let steps = self.passes[index].on_tick(now);
+            if !steps.is_empty() {
+                self.finish(now, index, &steps, out);
+            }
+        }
+        self.hello_again(now, out);
+        let waiting: Vec<CircuitId> = self.circuits.iter().filter(|(_, c)| c.wants()).map(|(id, _)| *id).collect();
+        for circ in waiting {
+            self.settle(now, rng, links, circ, out);
+        }
+    }
+}
+
+impl HopState {
+    fn may_be_paid(&self, now: u64) -> bool {
+        self.offer.is_some() && self.not_before <= now && !self.disputed
+    }
+
+    /// The hop says what it got in all: what we took for lost and was not is not paid again.
+    fn got(&mut self, paid: Stroops) {
+        self.paid = self.paid.max(paid.min(self.offered));
+    }
+}
+
+impl Circuit {
+    /// Is a valid request open that was not paid yet?
+    fn wants(&self) -> bool {
+        self.began && self.hops.iter().any(|h| h.request.as_ref().is_some_and(|r| r.amount_due > h.paid))
+    }
+}
+
+fn wire_hop(index: usize) -> u32 {
+    u32::try_from(index + 1).unwrap_or(u32::MAX)
+}

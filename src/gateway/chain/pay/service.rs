@@ -1,0 +1,81 @@
+//! Web services: what one asks is checked and paid through all hops of the circuit.
+use super::Pay;
+use crate::gateway::core::message::*;
+use crate::gateway::core::offer::offer_hash;
+use crate::gateway::core::price;
+use crate::gateway::core::validate::{self, Agreed, Counts};
+use crate::gateway::link::{Links, Readiness};
+use crate::gateway::port::*;
+use crate::units::Stroops;
+use rand::Rng;
+
+/// A web payment that the person's own program asks for.
+#[derive(Clone, Debug)]
+pub struct ServiceWish {
+    /// Answered when it is over.
+    pub call: u64,
+    /// The circuit of the stream.
+    pub circ: CircuitId,
+    /// Names the talk with the service.
+    pub exchange: u64,
+    /// What it sells.
+    pub offer: Offer,
+    /// What it asks.
+    pub request: PaymentRequest,
+    /// `host[:port]`.
+    pub site: String,
+}
+
+impl Pay {
+    /// Pay a web service through all hops of a circuit, and the hops with it.
+    pub fn pay_service(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, wish: ServiceWish, out: &mut Out) {
+        let failed = |code| Effect::Answer { call: wish.call, answer: Answer::Failed(code) };
+        let refused = self.service_refused(now, links, &wish);
+        if let Some(code) = refused {
+            self.refuse(now, wish.site.clone(), code, true);
+            return out.effects.push(failed(code));
+        }
+        let Some(c) = self.circuits.get(&wish.circ) else { return out.effects.push(failed(RefusalCode::TIMED_OUT)) };
+        let dues = self.dues(wish.circ, c, c.hops.len());
+        let Some(tag) = c.hops.first().and_then(|h| links.tag_of(&h.hop.relay)) else {
+            return out.effects.push(failed(RefusalCode::NO_LINK));
+        };
+        self.begin_pass(now, rng, wish.circ, tag, &dues, Some(wish), out);
+    }
+
+    pub(super) fn service_refused(&self, now: u64, links: &Links, wish: &ServiceWish) -> Option<RefusalCode> {
+        let c = self.circuits.get(&wish.circ)?;
+        if c.speaking < c.hops.len() || c.hops.is_empty() {
+            return Some(RefusalCode::HOP_UNKNOWN);
+        }
+        if !c.hops.iter().all(|h| h.may_be_paid(now)) {
+            return Some(RefusalCode::BUSY);
+        }
+        let offer = &wish.offer;
+        if offer.kind != ServiceKind::Http || offer.asset != self.terms.asset {
+            return Some(RefusalCode::WRONG_ASSET);
+        }
+        if let Err(code) = self.budget.limits().check_price(offer) {
+            return Some(code);
+        }
+        let paid = self.webs.get(&offer.session).copied().unwrap_or_default();
+        let agreed = Agreed {
+            offer,
+            offer_hash: offer_hash(offer),
+            previous: None,
+            acknowledged: Stroops::ZERO,
+            ahead_bytes: u64::from(offer.ahead_bytes).min(self.terms.max_ahead_bytes),
+        };
+        // A service cannot have served more than we paid for and its credit: it asks for that and the window ahead.
+        let credit = u64::from(offer.credit_bytes).min(self.terms.max_ahead_bytes);
+        let counts = Counts::Bytes { own_in: price::bytes_for(offer.price, paid).saturating_add(credit), own_out: 0 };
+        if let Err(refused) = validate::check(&agreed, &wish.request, counts, now / 1000) {
+            return Some(refused.code);
+        }
+        match links.can_pay(&c.hops[0].hop.relay) {
+            Readiness::Ready => None,
+            Readiness::Opening => Some(RefusalCode::BUSY),
+            _ => Some(RefusalCode::NO_FUNDS),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The paying side as a person sees it.
+use super::{HopState, Pay};
+use crate::gateway::core::message::RefusalCode;
+use crate::gateway::port::CircuitId;
+use crate::units::Stroops;
+
+/// Refusals kept for the person to see.
+const MAX_REFUSED: usize = 256;
+
+/// A refusal that the person can see.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Refused {
+    /// Unix milliseconds.
+    pub at: u64,
+    /// Who is concerned, for people.
+    pub who: String,
+    /// Why.
+    pub code: u16,
+    /// In words.
+    pub text: &'static str,
+    /// True when we refused, false when we were refused.
+    pub by_us: bool,
+}
+
+/// One circuit of the paying side.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct CircuitStatus {
+    /// tor's number.
+    pub circ: CircuitId,
+    /// Guard first.
+    pub hops: Vec<HopStatus>,
+}
+
+/// One hop of it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct HopStatus {
+    /// The relay.
+    pub nickname: String,
+    /// Whether it understands payment cells.
+    pub speaks: bool,
+    /// Own count of cells towards us.
+    pub inward: u64,
+    /// Own count of cells away from us.
+    pub outward: u64,
+    /// Own count towards us and the hop's own count of the same, when it last spoke.
+    pub stamped: (u64, u64),
+    /// Paid on this circuit for carrying.
+    pub paid: Stroops,
+}
+
+impl Pay {
+    /// What was refused lately, and why.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
+    /// Our counters, paid amounts and the speakers' names, for status.
+    pub fn circuits(&self) -> Vec<CircuitStatus> {
+        let hop = |h: &HopState| HopStatus {
+            nickname: h.hop.nickname.clone(),
+            speaks: h.hop.speaks,
+            inward: h.own.inward,
+            outward: h.own.outward,
+            stamped: h.stamped,
+            paid: h.paid,
+        };
+        self.circuits
+            .iter()
+            .map(|(circ, c)| CircuitStatus { circ: *circ, hops: c.hops.iter().map(hop).collect() })
+            .collect()
+    }
+
+    pub(super) fn refuse(&mut self, at: u64, who: String, code: RefusalCode, by_us: bool) {
+        if self.refused.len() >= MAX_REFUSED {
+            self.refused.remove(0);
+        }
+        self.refused.push(Refused { at, who, code: code.0, text: code.text(), by_us });
+    }
+}

@@ -1,0 +1,182 @@
+//! Claims: the template of the next one, one in and one onwards, the last one in.
+use super::super::HopRow;
+use super::{Key, Serve, look_again, no, passes};
+use crate::gateway::core::codec;
+use crate::gateway::core::message::*;
+use crate::gateway::core::refusal::RetryClass;
+use crate::gateway::link::{Links, PayeeRef, PayerRef as LinkPayer, Readiness};
+use crate::gateway::port::*;
+use crate::units::Stroops;
+use rand::Rng;
+
+impl Serve {
+    pub(super) fn on_create(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        key: Key,
+        create: &Create,
+        out: &mut Out,
+    ) -> Result<Message, (Id, RefusalCode)> {
+        let refuse = |code| (create.hop_id, code);
+        let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
+        let fee = session.offer.fee;
+        let payer = match (create.payer, key) {
+            (PayerRef::Previous, Key::Circuit(circ)) => match self.ways.get(&circ).and_then(|w| w.prev) {
+                Some(prev) => LinkPayer::Relay(prev),
+                None => {
+                    look_again(circ, out);
+                    return Err(refuse(RefusalCode::NO_LINK));
+                }
+            },
+            (PayerRef::Link(tag), Key::Circuit(_)) => LinkPayer::Tag(tag),
+            (PayerRef::Relay(relay), Key::Http(_)) => {
+                links.want_payer(now, rng, relay, out);
+                LinkPayer::Relay(relay)
+            }
+            _ => return Err(refuse(RefusalCode::NO_LINK)),
+        };
+        let template = links.template(rng, payer, create.hop_id, create.amount).map_err(refuse)?;
+        Ok(Message::Template(Template { hop_id: create.hop_id, fee, template }))
+    }
+
+    pub(super) fn on_sign(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        key: Key,
+        sign: &Sign,
+        out: &mut Out,
+    ) -> Result<Message, (Id, RefusalCode)> {
+        let refuse = |code| (sign.hop_id, code);
+        // A no that passes is asked for again: the claim that came in was accepted then, and waits.
+        let known = self.answered(&sign.hop_id, sign.amount_in, Some(sign.amount_out)).transpose().map_err(refuse)?;
+        let waits = known.as_ref().is_some_and(passes);
+        if let Some(known) = known.filter(|_| !waits) {
+            return Ok(known);
+        }
+        let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
+        let fee = session.offer.fee;
+        let kept = sign.amount_in.sub(sign.amount_out).map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
+        let due = kept.sub(fee).map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
+        let Key::Circuit(circ) = key else { return Err(refuse(RefusalCode::NO_LINK)) };
+        let Some(payee) = self.payee_behind(circ, &sign.template, links) else {
+            look_again(circ, out);
+            return Err(refuse(RefusalCode::NO_LINK));
+        };
+        match links.can_pay_to(&payee) {
+            Readiness::Ready => {}
+            Readiness::Opening => return Err(refuse(RefusalCode::BUSY)),
+            _ => return Err(refuse(RefusalCode::NO_CAPACITY)),
+        }
+        if !waits {
+            self.accept(now, links, sign.hop_id, sign.amount_in, &sign.claim, out).map_err(refuse)?;
+        }
+        let signed = links.sign(now, rng, sign.hop_id, payee, sign.amount_out, &sign.template, out);
+        // The claim that came in is ours from here on: what cannot go onwards is credited to the client's session, at
+        // once or when the client gives up and delivers it.
+        let (message, amount_out, credit) = match signed {
+            Ok(claim) => (Message::Signed(Signed { hop_id: sign.hop_id, claim }), sign.amount_out, due),
+            Err(code) if code.retry() == RetryClass::Later => (no(sign.hop_id, code), Stroops::ZERO, Stroops::ZERO),
+            Err(code) => (no(sign.hop_id, code), Stroops::ZERO, sign.amount_in),
+        };
+        self.credit(key, credit, out);
+        self.answer(
+            now,
+            HopRow {
+                hop_id: sign.hop_id,
+                amount_in: sign.amount_in,
+                amount_out,
+                reply: codec::encode(&message),
+                at: now,
+            },
+            out,
+        );
+        Ok(message)
+    }
+
+    pub(super) fn on_deliver(
+        &mut self,
+        now: u64,
+        _rng: &mut impl Rng,
+        links: &mut Links,
+        key: Key,
+        deliver: &Deliver,
+        out: &mut Out,
+    ) -> Result<Message, (Id, RefusalCode)> {
+        let refuse = |code| (deliver.hop_id, code);
+        let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
+        let paid = session.paid;
+        let known = self.answered(&deliver.hop_id, deliver.amount, None).transpose().map_err(refuse)?;
+        match known {
+            // A node that forwarded has its claim since it signed; the receipt says so.
+            Some(known) if !passes(&known) => {
+                return Ok(Message::Delivered(Delivered { hop_id: deliver.hop_id, paid }));
+            }
+            // The client gives up what was to go onwards: the claim that waits is all for its session.
+            Some(_) => {}
+            None => {
+                self.accept(now, links, deliver.hop_id, deliver.amount, &deliver.claim, out).map_err(refuse)?;
+            }
+        }
+        self.credit(key, deliver.amount, out);
+        let paid = self.sessions.get(&key).map_or(paid, |s| s.paid);
+        let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid });
+        self.answer(
+            now,
+            HopRow {
+                hop_id: deliver.hop_id,
+                amount_in: deliver.amount,
+                amount_out: Stroops::ZERO,
+                reply: codec::encode(&message),
+                at: now,
+            },
+            out,
+        );
+        Ok(message)
+    }
+
+    /// Takes a claim that was not taken before. What the link remembers and we do not was answered and forgotten: it
+    /// is credited to nobody again.
+    pub(super) fn accept(
+        &self,
+        now: u64,
+        links: &mut Links,
+        hop_id: Id,
+        amount: Stroops,
+        claim: &Carried,
+        out: &mut Out,
+    ) -> Result<(), RefusalCode> {
+        let info = links.accept(now, hop_id, amount, claim, out)?;
+        if info.repeated { Err(RefusalCode::DUPLICATE_CONFLICT) } else { Ok(()) }
+    }
+
+    /// Whom a template behind us belongs to: the next hop of the circuit, or a service that has a link with us.
+    pub(super) fn payee_behind(&self, circ: CircuitId, template: &Carried, links: &Links) -> Option<PayeeRef> {
+        match self.ways.get(&circ).and_then(|w| w.next.as_ref()) {
+            Some(next) => next.speaks.then_some(PayeeRef::Relay(next.relay)),
+            None => (links.can_pay_to(&PayeeRef::Tag(template.link_tag)) != Readiness::NoLink)
+                .then_some(PayeeRef::Tag(template.link_tag)),
+        }
+    }
+
+    pub(super) fn answered(
+        &self,
+        hop_id: &Id,
+        amount_in: Stroops,
+        amount_out: Option<Stroops>,
+    ) -> Option<Result<Message, RefusalCode>> {
+        let row = self.hops.get(hop_id)?;
+        if row.amount_in != amount_in || amount_out.is_some_and(|a| a != row.amount_out && !row.amount_out.is_zero()) {
+            return Some(Err(RefusalCode::DUPLICATE_CONFLICT));
+        }
+        Some(codec::decode(&row.reply).map_err(|_| RefusalCode::INTERNAL))
+    }
+
+    pub(super) fn answer(&mut self, _now: u64, row: HopRow, out: &mut Out) {
+        out.rows.push(Row::Hop(Box::new(row.clone())));
+        self.remember(row);
+    }
+}
