@@ -8,7 +8,7 @@ use crate::common::audit::{lanes, number};
 use crate::common::traffic::Traffic;
 use crate::common::{Net, until};
 use crate::crash::{native_adds_up, the_asset_adds_up};
-use host::{MOST_CELLS, Report, Side};
+use host::{Report, Side, most_cells};
 use magicwave::devnet::demo::download::{Go, download};
 use magicwave::devnet::network::node_config::PRICE;
 use magicwave::devnet::network::{NodeSpec, NodeView, Role, Topology};
@@ -30,16 +30,18 @@ const WINDOW: u64 = 32 << 20;
 /// What a relay of these networks serves before the first payment, cells.
 const CREDIT: u64 = 127;
 /// A node may grow by so much under attack, KiB; honest traffic, links and the store's cache among it.
-const GROWTH: u64 = 32 << 10;
+const GROWTH: u64 = 16 << 10;
 
-/// In the network below this is the program of the hostile nodes. Started by itself it checks what they would say.
+/// In the network below this is the program of the hostile nodes, with another seed when `MAGICWAVE_SEED` names one.
+/// Started by itself it checks what they would say.
 #[test]
 fn a_hostile_host_draws_every_kind_of_words_from_its_seed() {
     let mut words = std::env::args().skip_while(|word| word != CLIENT && word != RELAY);
     let Some(side) = words.next() else { return words::check() };
     let side = if side == RELAY { Side::Relay } else { Side::Client };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    std::process::exit(runtime.block_on(host::run(side, 20_260_101, words.collect())));
+    let seed = std::env::var("MAGICWAVE_SEED").map_or(20_260_101, |seed| seed.parse().expect("a number"));
+    std::process::exit(runtime.block_on(host::run(side, seed, words.collect())));
 }
 
 /// Two guards and two exits that are honest, and a guard `bad1` that is not: `client1` never meets it, `client2` when
@@ -87,7 +89,7 @@ async fn hostile_cells_at_client_and_relay_break_nobody_cost_nothing_and_traffic
         async move {
             net.the_client_owes_no_more_than_it_counted(&net.gateway("client2").await);
             let (relay, client) = (net.report("bad1"), net.report("bad2"));
-            let enough = client.sent >= MOST_CELLS * 8 / 10 && relay.sent >= 1_000 && relay.heard.contains_key(&4);
+            let enough = client.sent >= most_cells() * 8 / 10 && relay.sent >= 1_000 && relay.heard.contains_key(&4);
             enough && traffic.counts().0 >= 3
         }
     })
@@ -96,13 +98,14 @@ async fn hostile_cells_at_client_and_relay_break_nobody_cost_nothing_and_traffic
     net.say(&format!("relay {relay:?}"));
     net.say(&format!("client {client:?}"));
 
-    // They arrived, were judged, and nobody fell. A circuit that closes takes some with it.
+    // They arrived, were judged, and nobody fell. A circuit that closes takes some with it, and the
+    // relay spoke to its neighbours, too.
     until("the cells have arrived", Duration::from_secs(20), || async {
         let after = net.received().await;
         let grown = |name: &str| after[name] - before[name];
         let at_relays: u64 = HONEST.iter().map(|name| grown(name)).sum();
         net.say(&format!("{at_relays} cells more arrived at relays, {} at the client", grown("client2")));
-        at_relays >= client.sent * 9 / 10 && grown("client2") >= relay.sent / 2
+        at_relays >= client.sent * 9 / 10 && grown("client2") >= relay.sent / 4
     })
     .await;
     through.into_iter().chain(opened).for_each(|task| task.abort());

@@ -19,8 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What a host did, as a file in its directory.
 pub const REPORT: &str = "hostile.json";
-/// Cells of one host in all, and unasked ones to one place.
-pub const MOST_CELLS: u64 = 4_000;
+/// Unasked cells to one place.
 const MOST_PER_PLACE: u64 = 250;
 /// How often and how many cells are sent: more would fill the queue of commands.
 const BEAT: Duration = Duration::from_millis(10);
@@ -28,6 +27,11 @@ const CELLS_A_BEAT: usize = 10;
 const BEATS_A_REPORT: u64 = 20;
 /// Circuits for link partners to each relay, directly and by a path of tor's choice.
 const TALKS: usize = 2;
+
+/// Cells of one host in all.
+pub fn most_cells() -> u64 {
+    if std::env::var_os("MAGICWAVE_LONG").is_some() { 10_000 } else { 4_000 }
+}
 
 /// What a hostile host did so far.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -76,6 +80,7 @@ struct Host {
     launched: HashSet<[u8; 20]>,
     queue: VecDeque<(CircuitId, u32, Vec<u8>)>,
     made: u64,
+    most: u64,
     beats: u64,
     report: Report,
 }
@@ -123,6 +128,7 @@ impl Host {
             launched: HashSet::new(),
             queue: VecDeque::new(),
             made: 0,
+            most: most_cells(),
             beats: 0,
             report: Report::default(),
         })
@@ -211,7 +217,7 @@ impl Host {
 
     fn push(&mut self, place: Place, bodies: Vec<Vec<u8>>) {
         for body in bodies {
-            if self.made < MOST_CELLS {
+            if self.made < self.most {
                 self.made += 1;
                 self.queue.push_back((place.circ, place.hop, body));
             }
@@ -224,7 +230,7 @@ impl Host {
             let mut open: Vec<_> =
                 self.talks.iter().filter(|(_, t)| t.said < MOST_PER_PLACE).map(|(k, _)| *k).collect();
             open.sort_unstable();
-            if open.is_empty() || self.made >= MOST_CELLS {
+            if open.is_empty() || self.made >= self.most {
                 break;
             }
             let Some(talk) = self.talks.get_mut(&open[self.rng.random_range(0..open.len())]) else { break };
