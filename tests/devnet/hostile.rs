@@ -81,10 +81,14 @@ async fn hostile_cells_at_client_and_relay_break_nobody_cost_nothing_and_traffic
 
     // Streams make the circuits: of the hostile client, and of the honest one through the hostile relay.
     let opened: Vec<_> = (0..8).map(|n| net.begin_download("bad2", &format!("b{n}"), "/index.html")).collect();
-    let through: Vec<_> = (0..8).map(|n| net.begin_download("client2", &format!("c{n}"), "/1m.bin")).collect();
+    let mut through: Vec<_> = (0..8).map(|n| net.begin_download("client2", &format!("c{n}"), "/1m.bin")).collect();
     let mut asked = 0;
     until("the hostile cells are out", Duration::from_secs(60), || {
         asked += 1;
+        // Chance makes the paths: more of them until one was paid for as far as it goes.
+        if asked % 8 == 0 {
+            through.push(net.begin_download("client2", &format!("more{asked}"), "/1m.bin"));
+        }
         let (net, traffic) = (&net, &traffic);
         async move {
             net.the_client_owes_no_more_than_it_counted(&net.gateway("client2").await);
