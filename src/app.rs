@@ -27,6 +27,7 @@ use crate::wallet::Wallet;
 use backend::Backend;
 use calls::{Calls, Exchanges, Streams};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -72,7 +73,8 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         exchanges: exchanges.clone(),
         slots: world::slots(),
     };
-    let reactor = spawn_reactor(gateway, store, world, status.clone(), inbox, tor.clone())?;
+    let over = Arc::new(AtomicBool::new(false));
+    let reactor = spawn_reactor(gateway, store, world, status.clone(), inbox, tor.clone(), over.clone())?;
 
     let backend = Backend {
         tor: tor.clone(),
@@ -101,9 +103,10 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         site.abort();
     }
     drop(events);
-    // The pump ends with tor's last event; the reactor when nobody can send it anything any more, or at the latest
-    // after what is under way had its time.
+    // The pump ends with tor's last event; the reactor when it has handled that and nothing is under way any more, or
+    // at the latest after that had its time: the next start looks for it.
     let _ = tokio::task::spawn_blocking(move || pump.join()).await;
+    over.store(true, Ordering::Release);
     let end = tokio::task::spawn_blocking(move || reactor.join());
     match tokio::time::timeout(Duration::from_secs(5), end).await {
         Ok(Ok(Ok(Err(e)))) => Err(e),
@@ -267,10 +270,11 @@ fn spawn_reactor(
     status: Arc<Mutex<Status>>,
     inbox: Receiver<Event>,
     tor: TorHandle,
+    over: Arc<AtomicBool>,
 ) -> Result<std::thread::JoinHandle<Result<()>>> {
     thread("gateway", move || {
         let reactor = Reactor::new(gateway, store, world, rand::rng(), status);
-        let end = reactor.run(&inbox);
+        let end = reactor.run(&inbox, &over);
         if let Err(e) = &end {
             // Without a durable row nothing may leave: better no node than one that forgets what it signed.
             tracing::error!(code = e.code, "the gateway stops: {e}");

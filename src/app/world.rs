@@ -68,6 +68,10 @@ impl World for RealWorld {
             Effect::Answer { call, answer } => self.calls.answer(call, answer),
         }
     }
+
+    fn awaits(&self) -> bool {
+        self.slots.available_permits() < WAITING
+    }
 }
 
 impl RealWorld {

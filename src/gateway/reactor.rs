@@ -6,6 +6,7 @@ use super::port::{Effect, Event, Out};
 use crate::error::Result;
 use crate::store::Store;
 use rand::Rng;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,6 +20,8 @@ const TICK: Duration = Duration::from_millis(250);
 pub trait World {
     /// Let one effect go.
     fn release(&mut self, effect: Effect);
+    /// Is an answer to come to something that was let go?
+    fn awaits(&self) -> bool;
 }
 
 /// A gateway with its store and its world.
@@ -29,17 +32,25 @@ pub struct Reactor<S, W, R> {
     rng: R,
     status: Arc<Mutex<Status>>,
     ticked: Option<Instant>,
+    /// The last batch was empty.
+    idle: bool,
 }
 
 impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
     /// `status` is refreshed at each tick.
     pub fn new(gateway: Gateway, store: S, world: W, rng: R, status: Arc<Mutex<Status>>) -> Self {
-        Reactor { gateway, store, world, rng, status, ticked: None }
+        Reactor { gateway, store, world, rng, status, ticked: None, idle: false }
     }
 
-    /// Until every sender of `events` is gone or the store fails: without a durable row no effect may leave.
-    pub fn run(mut self, events: &Receiver<Event>) -> Result<()> {
-        while self.run_once(events)? {}
+    /// Until `over` is set, nothing waits and no answer is to come; until every sender of `events` is gone (the world
+    /// holds one for its answers, so that alone would never be); or until the store fails: without a durable row no
+    /// effect may leave.
+    pub fn run(mut self, events: &Receiver<Event>, over: &AtomicBool) -> Result<()> {
+        while self.run_once(events)? {
+            if over.load(Ordering::Acquire) && self.idle && !self.world.awaits() {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -49,9 +60,10 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
         let mut out = Out::default();
         let now = now_ms();
         let mut open = true;
+        self.idle = false;
         match events.recv_timeout(wait) {
             Ok(event) => self.gateway.handle(now, &mut self.rng, event, &mut out),
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => self.idle = true,
             Err(RecvTimeoutError::Disconnected) => open = false,
         }
         for event in events.try_iter().take(BATCH - 1) {

@@ -2,6 +2,10 @@
 #![cfg(feature = "node")]
 mod common;
 mod crash;
+mod hostile;
+#[path = "../fuzz/common/make.rs"]
+#[allow(dead_code, reason = "shared with the fuzz targets, which use all of it")]
+mod make;
 mod money;
 mod network;
 mod tor_thread;

@@ -12,6 +12,8 @@ mod ledger_replay;
 #[cfg(feature = "node")]
 mod ledger_verbs;
 mod links;
+#[cfg(feature = "node")]
+mod reactor;
 mod stellar_check;
 #[cfg(feature = "node")]
 mod stellar_escrow;

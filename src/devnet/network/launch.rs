@@ -123,11 +123,18 @@ fn only_for_us(dir: &Path) -> Result<()> {
 pub fn node_command(options: &Options, tools: &Tools, spec: &NodeSpec, node: &NodeView) -> Command {
     let mut command = match spec.binary {
         Binary::Stock => Command::new(&tools.tor),
-        Binary::Ours => {
-            let mut command = Command::new(&options.magicwave);
-            command.arg("tor");
-            command
-        }
+        Binary::Ours => match spec.program.split_first() {
+            Some((program, words)) => {
+                let mut command = Command::new(program);
+                command.args(words);
+                command
+            }
+            None => {
+                let mut command = Command::new(&options.magicwave);
+                command.arg("tor");
+                command
+            }
+        },
     };
     // First: `magicwave tor` hands everything behind its own options to tor.
     if let Some(gateway) = &node.gateway {

@@ -63,12 +63,23 @@ pub struct NodeSpec {
     /// Lines put behind its torrc as they stand.
     #[serde(default)]
     pub torrc: Vec<String>,
+    /// A program and its first words to run instead of `magicwave tor`, with the same words behind them; empty: that
+    /// one. Only for `Binary::Ours`: tests put nodes of their own making into a network with it.
+    #[serde(default)]
+    pub program: Vec<String>,
 }
 
 impl NodeSpec {
     /// A node of ours that takes no part in payments.
     pub fn ours(name: &str, role: Role) -> Self {
-        NodeSpec { name: name.into(), role, binary: Binary::Ours, funding: None, torrc: Vec::new() }
+        NodeSpec {
+            name: name.into(),
+            role,
+            binary: Binary::Ours,
+            funding: None,
+            torrc: Vec::new(),
+            program: Vec::new(),
+        }
     }
     /// A node on the distribution's tor.
     pub fn stock(name: &str, role: Role) -> Self {
@@ -82,6 +93,10 @@ impl NodeSpec {
     pub fn with_torrc(mut self, line: impl Into<String>) -> Self {
         self.torrc.push(line.into());
         self
+    }
+    /// The same node run by another program.
+    pub fn run_by(self, program: Vec<String>) -> Self {
+        NodeSpec { program, ..self }
     }
 }
 
@@ -156,6 +171,9 @@ impl Topology {
             if node.torrc.iter().any(|line| line.contains(['\n', '\r', '\0'])) {
                 return refuse(format!("{name}: a torrc line holds a line break"));
             }
+            if node.binary == Binary::Stock && !node.program.is_empty() {
+                return refuse(format!("{name} is to run the distribution's tor and another program"));
+            }
             if node.funding.is_some() && (node.binary == Binary::Stock || !self.ledger) {
                 return refuse(format!("{name} is to pay, which takes a tor of ours and a ledger"));
             }
@@ -192,6 +210,8 @@ mod tests {
         assert!(refused(base().with(NodeSpec::ours("../x", Role::Relay))).contains("letters and digits"));
         assert!(refused(base().with(NodeSpec::stock("s", Role::Relay).paying(PURSE))).contains("tor of ours"));
         assert!(refused(base().with(NodeSpec::ours("a", Role::Relay).with_torrc("A\nB"))).contains("line break"));
+        let other = NodeSpec::stock("o", Role::Relay).run_by(vec!["/bin/other".into()]);
+        assert!(refused(base().with(other)).contains("another program"));
         assert!(refused(Topology { ledger: false, ..base() }).contains("ledger"));
         assert!(refused(Topology { nodes: Vec::new(), ..base() }).contains("Authority"));
     }
