@@ -27,6 +27,7 @@ use crate::wallet::Wallet;
 use backend::Backend;
 use calls::{Calls, Exchanges, Streams};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -142,6 +143,7 @@ fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Resul
             asset: links.asset(),
             network: config.ledger.network().short(),
             max_ahead_bytes: u64::from(pay.ahead_bytes),
+            max_increment: PayTerms::increment_of(config.links.deposit),
         };
         let limits = BudgetLimits {
             day: pay.day,
@@ -274,7 +276,9 @@ fn spawn_reactor(
 ) -> Result<std::thread::JoinHandle<Result<()>>> {
     thread("gateway", move || {
         let reactor = Reactor::new(gateway, store, world, rand::rng(), status);
-        let end = reactor.run(&inbox, &over);
+        // All that was let go is explained by rows; what was not yet durable goes with the stack.
+        let end = catch_unwind(AssertUnwindSafe(|| reactor.run(&inbox, &over)))
+            .unwrap_or_else(|_| Err(Error::never("MW-APP-4", "the gateway panicked; this is a bug, please report it")));
         if let Err(e) = &end {
             // Without a durable row nothing may leave: better no node than one that forgets what it signed.
             tracing::error!(code = e.code, "the gateway stops: {e}");

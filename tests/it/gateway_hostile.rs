@@ -74,7 +74,8 @@ impl Node {
             price_ceilings: [Price(4096); 3],
             fee_ceiling: stroops(32),
         };
-        let pays = PayTerms { asset: asset().id(), network: network.short(), max_ahead_bytes: 32 << 20 };
+        let max_increment = PayTerms::increment_of(stroops(100_000_000));
+        let pays = PayTerms { asset: asset().id(), network: network.short(), max_ahead_bytes: 32 << 20, max_increment };
         let pay = Pay::new(pays, [7; 32], Budget::new(limits, Spent::default()));
         let gateway = Gateway::new(links, Some(Serve::new(terms, [5; 8], vec![])), Some(pay));
         let rng = SmallRng::seed_from_u64(seed);

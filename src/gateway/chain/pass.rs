@@ -169,6 +169,14 @@ impl Pass {
         }
     }
 
+    /// Between which payees (none: the client itself) a signed pass got lost: who was to sign, and for whom; or who
+    /// was to confirm, and who stands before it.
+    pub fn lost_between(&self) -> Option<(Option<usize>, usize)> {
+        let waits = self.waits_for()?;
+        let signs = self.payees.iter().any(|p| p.claim.is_none());
+        Some(if signs { (Some(waits), waits + 1) } else { (waits.checked_sub(1), waits) })
+    }
+
     /// Milliseconds from the first message to the last one seen.
     pub fn took(&self) -> u64 {
         self.marks[2].saturating_sub(self.started)

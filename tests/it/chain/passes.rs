@@ -1,8 +1,10 @@
 //! The mission's diagram, message for message; who is paid when not everybody can be.
 use super::world::*;
+use crate::links::world::UNIT;
 use magicwave::gateway::core::message::{Message, RefusalCode};
 use magicwave::gateway::link::Readiness;
 use magicwave::gateway::port::Answer;
+use magicwave::units::Stroops;
 
 const HELLO: u8 = 1;
 const CREATE: u8 = 4;
@@ -169,4 +171,24 @@ fn a_relay_whose_consensus_was_old_when_the_circuit_was_made_looks_again() {
         assert!([N1, N2, N3].iter().all(|n| !world.nodes[*n].hops.is_empty()), "all are paid, {node} late");
         world.check();
     }
+}
+
+#[test]
+fn what_is_paid_ahead_begins_small_and_grows_with_what_was_confirmed_whatever_a_hop_asks() {
+    let mut setup = Setup { ahead: u32::try_from(MOST).expect("fits"), ..Setup::default() };
+    setup.limits.deposit = Stroops::new(20 * UNIT).expect("an amount");
+    let mut world = World::open(setup);
+    let circ = world.stream();
+    world.flow_for_sure(circ, 40_000, 60);
+    let mut dues: Vec<u64> = Vec::new();
+    let mut rows: Vec<_> = world.nodes[CLIENT].payments.values().cloned().collect();
+    rows.sort_by_key(|p| p.at);
+    for row in &rows {
+        let (paid, due): (u64, u64) = (dues.iter().sum(), row.payees[0].due.get());
+        let first = PRICE.of_cells((1 << 20) / 514).expect("an amount").get().next_power_of_two();
+        assert!(due <= first.max(2 * paid).next_power_of_two(), "{due} after {paid}");
+        dues.push(due);
+    }
+    assert!(dues.len() >= 3 && dues.last() > dues.first(), "{dues:?}");
+    world.check();
 }

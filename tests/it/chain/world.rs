@@ -32,6 +32,8 @@ pub const PRICE: Price = Price(1 << 20);
 pub const FEE: u64 = 16;
 /// What a relay carries on credit, and what is paid ahead.
 pub const WINDOW: u32 = 1 << 17;
+/// Bytes that the client is ready to pay ahead at one hop.
+pub const MOST: u64 = 1 << 23;
 
 /// How a test's world differs from the usual one.
 #[derive(Clone)]
@@ -41,6 +43,8 @@ pub struct Setup {
     pub speaks: [bool; 3],
     /// Whose consensus names its neighbours already when a circuit is made.
     pub knows: [bool; 3],
+    /// Bytes that the nodes want to be paid ahead.
+    pub ahead: u32,
     pub day: u64,
     pub site: u64,
     pub max_price: Price,
@@ -61,6 +65,7 @@ impl Default for Setup {
             seed: 1,
             speaks: [true; 3],
             knows: [true; 3],
+            ahead: WINDOW,
             day: 100 * UNIT,
             site: 100 * UNIT,
             max_price: Price(1 << 24),
@@ -185,7 +190,7 @@ impl World {
             price: PRICE,
             fee: amount(if node == SITE { 0 } else { FEE }),
             credit_bytes: WINDOW,
-            ahead_bytes: WINDOW,
+            ahead_bytes: self.setup.ahead,
             ttl_s: 3600,
         }
     }
@@ -195,7 +200,9 @@ impl World {
         let boot = self.rng.next_u64().to_be_bytes();
         let serve = (node != CLIENT).then(|| Serve::new(self.terms(node), boot, hops));
         let pay = (node == CLIENT).then(|| {
-            let terms = PayTerms { asset: links.asset(), network: network().short(), max_ahead_bytes: 1 << 20 };
+            let max_increment = PayTerms::increment_of(self.setup.limits.deposit);
+            let network = network().short();
+            let terms = PayTerms { asset: links.asset(), network, max_ahead_bytes: MOST, max_increment };
             let day = amount(self.setup.day);
             let limits = BudgetLimits {
                 day,

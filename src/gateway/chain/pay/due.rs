@@ -1,7 +1,8 @@
 //! What is due on a circuit, and when to look again.
 use super::super::pass::{Stage, Via};
 use super::{Circuit, HopState, Pay, Terms, wire_hop};
-use crate::gateway::core::price::Ahead;
+use crate::gateway::core::message::Offer;
+use crate::gateway::core::price::{Ahead, bytes_for};
 use crate::gateway::link::{Links, Readiness};
 use crate::gateway::port::*;
 use crate::units::{CELL_BYTES, Stroops};
@@ -9,6 +10,9 @@ use rand::Rng;
 
 /// Passes under way on one circuit.
 const MAX_PASSES: usize = 4;
+/// What is risked at a hop that has confirmed nothing on this circuit yet; then twice what it confirmed. (The cap of
+/// `Terms` is the limit of that.)
+const FIRST_BYTES: u64 = 1 << 20;
 /// A watch is set at least so many cells ahead.
 const WATCH_CELLS: u64 = 64;
 
@@ -31,7 +35,7 @@ impl Pay {
         let dues = self.dues(circ, c, c.speaking);
         let holds = |h: &HopState| h.request.as_ref().is_some_and(|r| r.state > 0);
         let held = c.hops.iter().zip(&dues).position(|(h, due)| holds(h) && !due.is_zero());
-        let reach = held.map_or(c.speaking, |k| k + 1);
+        let reach = held.map_or(c.speaking, |k| k + 1).min(self.edges.reach(now, c.hops.iter().map(|h| &h.hop)));
         let ready = c.hops.iter().take(reach).take_while(|h| h.may_be_paid(now)).count();
         if ready == 0 || on_circuit().count() >= MAX_PASSES {
             return;
@@ -75,6 +79,11 @@ impl Rate {
     }
 }
 
+fn risk_bytes(h: &HopState, offer: &Offer) -> u64 {
+    let proven = if h.acknowledged.is_zero() { 0 } else { bytes_for(offer.price, h.acknowledged) };
+    FIRST_BYTES.max(proven.saturating_mul(2))
+}
+
 /// What a hop is to be paid now: nothing while more than half of the window is left.
 fn due(h: &HopState, rate: &Rate, terms: &Terms) -> Stroops {
     let Some(offer) = &h.offer else { return Stroops::ZERO };
@@ -85,9 +94,10 @@ fn due(h: &HopState, rate: &Rate, terms: &Terms) -> Stroops {
         rate: rate.bytes_per_s,
         latency_ms: rate.latency_ms,
         ahead_bytes: u64::from(offer.ahead_bytes),
-        cap_bytes: terms.max_ahead_bytes,
+        cap_bytes: risk_bytes(h, offer).min(terms.max_ahead_bytes),
     };
-    ahead.target().ok().flatten().map_or(Stroops::ZERO, |target| target.saturating_sub(h.paid))
+    let due = ahead.target().ok().flatten().map_or(Stroops::ZERO, |target| target.saturating_sub(h.paid));
+    due.min(terms.max_increment)
 }
 
 /// Have a look again when half of the window of the nearest hop is used.

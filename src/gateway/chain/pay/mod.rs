@@ -1,5 +1,6 @@
 //! The paying side: what a client owes on each of its circuits, and the passes that settle it.
 mod due;
+mod edges;
 mod hops;
 mod passes;
 mod service;
@@ -10,6 +11,7 @@ pub use status::{CircuitStatus, HopStatus, Refused};
 
 use super::pass::{Pass, Via};
 use crate::gateway::core::message::*;
+use crate::gateway::core::offer::denomination_at_most;
 use crate::gateway::core::policy::Budget;
 use crate::gateway::link::Links;
 use crate::gateway::port::*;
@@ -30,6 +32,18 @@ pub struct Terms {
     pub network: [u8; 8],
     /// At most so much is paid ahead on one circuit and hop.
     pub max_ahead_bytes: u64,
+    /// At most so much is paid to one hop at a time: a part of a deposit, so that a pass fits into every lane.
+    pub max_increment: Stroops,
+}
+
+/// A deposit holds at least so many increments: a pass has up to four payees.
+const INCREMENTS: u64 = 8;
+
+impl Terms {
+    /// The largest increment on links with such a deposit.
+    pub fn increment_of(deposit: Stroops) -> Stroops {
+        denomination_at_most(Stroops::new(deposit.get() / INCREMENTS).unwrap_or(Stroops::ZERO))
+    }
 }
 
 /// A hop as the client knows it.
@@ -74,6 +88,7 @@ pub struct Pay {
     circuits: HashMap<CircuitId, Circuit>,
     passes: Vec<Pass>,
     budget: Budget,
+    edges: edges::Edges,
     /// Paid for each web session.
     webs: HashMap<Id, Stroops>,
     refused: Vec<Refused>,
@@ -90,6 +105,7 @@ impl Pay {
             circuits: HashMap::new(),
             passes: Vec::new(),
             budget,
+            edges: edges::Edges::default(),
             webs: HashMap::new(),
             refused: Vec::new(),
             requests: 0,

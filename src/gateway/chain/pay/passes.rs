@@ -1,6 +1,7 @@
 //! Passes of the client: begun, driven on, ended.
 use super::super::PayeeShare;
 use super::super::pass::{Pass, Payee, Step, Via};
+use super::edges::CLIENT;
 use super::{Pay, ServiceWish, watch, wire_hop};
 use crate::gateway::core::message::*;
 use crate::gateway::core::price::{self, HopDue};
@@ -168,6 +169,7 @@ impl Pay {
                     out.effects.push(Effect::Answer { call, answer: Answer::Paid(Box::new(pass.row())) });
                 }
                 if let Some(c) = self.circuits.get_mut(&pass.circ) {
+                    self.edges.passed(c.hops.iter().map(|h| &h.hop).take(pass.payees.len()));
                     c.rate.latency_ms =
                         if c.rate.latency_ms == 0 { pass.took() } else { (3 * c.rate.latency_ms + pass.took()) / 4 };
                     watch(pass.circ, c, out);
@@ -209,6 +211,12 @@ impl Pay {
             if !pass.confirmed(index) {
                 hop.paid = hop.paid.saturating_sub(payee.share.due);
             }
+        }
+        let relay = |k: usize| c.hops.get(k).map(|h| h.hop.relay);
+        // A service behind the exit has no name here.
+        let between = pass.lost_between().and_then(|(from, to)| Some((from.map_or(Some(CLIENT), relay)?, relay(to)?)));
+        if let Some((from, to)) = between {
+            self.edges.failed(now, from, to);
         }
         if let Some(hop) = failed.and_then(|k| c.hops.get_mut(k)) {
             hop.failures += 1;

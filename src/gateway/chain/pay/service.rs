@@ -48,7 +48,8 @@ impl Pay {
         if c.speaking < c.hops.len() || c.hops.is_empty() {
             return Some(RefusalCode::HOP_UNKNOWN);
         }
-        if !c.hops.iter().all(|h| h.may_be_paid(now)) {
+        let reach = self.edges.reach(now, c.hops.iter().map(|h| &h.hop));
+        if reach < c.hops.len() || !c.hops.iter().all(|h| h.may_be_paid(now)) {
             return Some(RefusalCode::BUSY);
         }
         let offer = &wish.offer;
