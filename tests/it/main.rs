@@ -11,6 +11,7 @@ mod ledger_replay;
 #[cfg(feature = "node")]
 mod ledger_verbs;
 mod links;
+mod stellar_adaptor;
 mod stellar_check;
 #[cfg(feature = "node")]
 mod stellar_escrow;
