@@ -32,7 +32,8 @@ use curve25519_dalek::traits::IsIdentity;
 /// adapted signature would then fail.
 fn prime_order_point(bytes: &[u8; 32]) -> Option<EdwardsPoint> {
     let encoded = CompressedEdwardsY(*bytes);
-    // Decoding takes y >= p and the sign of zero, too: only encoding again shows them.
+    // Decoding takes y >= p and the sign of zero, too. On this curve only points of small or mixed order have such a
+    // second encoding (adaptor.json lists them all); encoding again makes that nothing to rely on.
     encoded.decompress().filter(|p| p.compress() == encoded && !p.is_identity() && p.is_torsion_free())
 }
 
