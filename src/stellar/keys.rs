@@ -2,6 +2,7 @@
 use super::strkey::{self, Kind};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{AccountKey, Signature};
+use ed25519_dalek::hazmat::ExpandedSecretKey;
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha512;
@@ -35,6 +36,10 @@ impl SecretSeed {
     /// Signs `message`, which for a transaction is its 32-byte hash.
     pub fn sign(&self, message: &[u8]) -> Signature {
         self.0.sign(message).to_bytes()
+    }
+    /// The scalar and the prefix that the seed stands for (RFC 8032, 5.1.5): for what signs otherwise than `sign` does.
+    pub(super) fn expand(&self) -> ExpandedSecretKey {
+        ExpandedSecretKey::from(self.0.as_bytes())
     }
     /// 32 bytes that only this secret gives for (role, context): HKDF-SHA512 (RFC 5869), its info the two parts, each
     /// after its length, so that no two pairs meet.

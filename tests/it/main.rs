@@ -14,6 +14,7 @@ mod ledger_verbs;
 mod links;
 #[cfg(feature = "node")]
 mod reactor;
+mod stellar_adaptor;
 mod stellar_check;
 #[cfg(feature = "node")]
 mod stellar_escrow;

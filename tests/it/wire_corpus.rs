@@ -1,5 +1,5 @@
 //! The fuzz corpus, replayed on stable.
-use super::wire_make::properties;
+use super::wire_make::{adaptor, properties};
 use std::path::Path;
 
 fn replay(target: &str, property: fn(&[u8])) {
@@ -35,4 +35,9 @@ fn the_corpus_of_sealed_bodies_holds() {
 #[test]
 fn the_corpus_of_http_holds() {
     replay("http", properties::http);
+}
+
+#[test]
+fn the_corpus_of_adaptor_signatures_holds() {
+    replay("adaptor", adaptor::adaptor);
 }
