@@ -16,7 +16,7 @@ use crate::gateway::node::{Gateway, Status};
 use crate::gateway::port::Event;
 use crate::gateway::reactor::{Reactor, now_ms};
 use crate::gateway::transport::tor_cell::Cells;
-use crate::stellar::horizon::{Endpoint, HorizonLedger, LoopbackAddr, Timing};
+use crate::stellar::horizon::{Endpoint, HorizonLedger, LoopbackAddr, Timing, WitnessedLedger};
 use crate::store::{Snapshot, Sqlite, Store};
 use crate::tor::control::Signal;
 use crate::tor::daemon::{TorHandle, run_tor};
@@ -205,21 +205,25 @@ fn policy(config: &GatewayConfig) -> Policy {
     }
 }
 
-fn ledger(config: &GatewayConfig, socks: Option<SocketAddr>, wallet: &Wallet) -> Result<HorizonLedger> {
-    let (endpoint, timing) = match config.ledger.route()? {
-        LedgerRoute::Loopback(address) => (Endpoint::loopback(LoopbackAddr::try_from(address)?)?, Timing::devnet()),
-        LedgerRoute::Tor(base) => {
-            let socks = socks.ok_or_else(|| {
-                Error::never(
-                    "MW-APP-1",
-                    "the ledger is reached through tor, and this tor has no SocksPort; add one to its torrc",
-                )
-            })?;
-            let timing = if base.contains("//127.0.0.1:") { Timing::devnet() } else { Timing::default() };
-            (Endpoint::tor(LoopbackAddr::try_from(socks)?, &base)?, timing)
-        }
+fn ledger(config: &GatewayConfig, socks: Option<SocketAddr>, wallet: &Wallet) -> Result<WitnessedLedger> {
+    let server = |route| -> Result<HorizonLedger> {
+        let (endpoint, timing) = match route {
+            LedgerRoute::Loopback(address) => (Endpoint::loopback(LoopbackAddr::try_from(address)?)?, Timing::devnet()),
+            LedgerRoute::Tor(base) => {
+                let socks = socks.ok_or_else(|| {
+                    Error::never(
+                        "MW-APP-1",
+                        "the ledger is reached through tor, and this tor has no SocksPort; add one to its torrc",
+                    )
+                })?;
+                let timing = if base.contains("//127.0.0.1:") { Timing::devnet() } else { Timing::default() };
+                (Endpoint::tor(LoopbackAddr::try_from(socks)?, &base)?, timing)
+            }
+        };
+        Ok(HorizonLedger::new(endpoint, timing))
     };
-    Ok(HorizonLedger::new(endpoint, timing).isolated(&wallet.account()))
+    let witness = config.ledger.witness_route()?.map(server).transpose()?;
+    Ok(WitnessedLedger::new(server(config.ledger.route()?)?, witness).isolated(&wallet.account()))
 }
 
 /// The first loopback SOCKS listener of our own tor.

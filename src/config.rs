@@ -77,6 +77,10 @@ pub struct Ledger {
     /// address. On a network of our own also `http://127.0.0.1:PORT`, which is then the exit's loopback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub horizon: Option<String>,
+    /// A second Horizon server, of somebody else, of the same form: escrows and landed transactions count only when
+    /// both show them. Wanted on the public network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witness: Option<String>,
     /// The one exception: a test ledger on this machine's loopback, reached directly. Refused on the public network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loopback_for_tests: Option<SocketAddr>,
@@ -266,6 +270,7 @@ impl GatewayConfig {
             format!("api_socket is {socket} bytes long; a unix socket takes {MAX_SOCKET}")
         })?;
         self.ledger.route()?;
+        self.ledger.witness_route()?;
         self.ledger.asset()?;
         let sells = self.role != Role::Client;
         require(sells == self.offer.is_some(), || "a relay and a site have an [offer], a client has none".into())?;
@@ -297,14 +302,27 @@ impl Ledger {
                 refuse(format!("ledger.loopback_for_tests = {address} is not on the loopback; use ledger.horizon"))
             }
             (None, Some(address)) => Ok(LedgerRoute::Loopback(address)),
-            (Some(horizon), None) => self.over_tor(horizon).map(LedgerRoute::Tor),
+            (Some(horizon), None) => self.over_tor("horizon", horizon).map(LedgerRoute::Tor),
             _ => refuse("[ledger] wants either horizon or loopback_for_tests".into()),
         }
     }
 
-    fn over_tor(&self, horizon: &str) -> Result<String> {
-        let refuse = |why: &str| Error::never("MW-CONF-4", format!("ledger.horizon = {horizon:?}: {why}"));
-        let url = url::Url::parse(horizon).map_err(|e| refuse(&e.to_string()))?;
+    /// The second server, reached as the first one is; an error when it is the same or would be reached past tor.
+    pub fn witness_route(&self) -> Result<Option<LedgerRoute>> {
+        let Some(witness) = &self.witness else { return Ok(None) };
+        let route = LedgerRoute::Tor(self.over_tor("witness", witness)?);
+        match self.route()? {
+            LedgerRoute::Tor(_) if self.route()? != route => Ok(Some(route)),
+            LedgerRoute::Tor(_) => {
+                Err(Error::never("MW-CONF-4", "ledger.witness is the same server as ledger.horizon"))
+            }
+            LedgerRoute::Loopback(_) => Err(Error::never("MW-CONF-4", "ledger.witness wants ledger.horizon")),
+        }
+    }
+
+    fn over_tor(&self, key: &str, address: &str) -> Result<String> {
+        let refuse = |why: &str| Error::never("MW-CONF-4", format!("ledger.{key} = {address:?}: {why}"));
+        let url = url::Url::parse(address).map_err(|e| refuse(&e.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
             return Err(refuse("only a host, a port and a path"));
         }

@@ -6,7 +6,7 @@ use crate::gateway::reactor::World;
 use crate::gateway::transport::http::client::{Dial, PayClient};
 use crate::gateway::transport::tor_cell::Cells;
 use crate::redact::Sensitive;
-use crate::stellar::horizon::HorizonLedger;
+use crate::stellar::horizon::WitnessedLedger;
 use crate::tor::daemon::TorHandle;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ pub struct RealWorld {
     /// Runs what takes time.
     pub runtime: Handle,
     /// The ledger.
-    pub ledger: Arc<HorizonLedger>,
+    pub ledger: Arc<WitnessedLedger>,
     /// Back to the gateway.
     pub events: SyncSender<Event>,
     /// Who waits for an answer.

@@ -84,3 +84,21 @@ fn a_site_stands_before_a_server_on_the_loopback_only() {
     let odd = GatewayConfig::parse(&good.replace("[\"/\"]", "[\"/\", \"films\"]")).expect_err("no path");
     assert!(odd.text.contains("films"), "{odd}");
 }
+
+#[test]
+fn a_second_server_is_another_one_and_is_reached_as_the_first_one_is() {
+    let public = format!("passphrase = \"{PUBLIC}\"\nhorizon = \"https://one.example\"");
+    let with = |witness: &str| format!("{public}\nwitness = \"{witness}\"");
+    let good = GatewayConfig::parse(&text(&with("https://two.example/"), "")).expect("good");
+    assert_eq!(good.ledger.witness_route().expect("good"), Some(LedgerRoute::Tor("https://two.example".into())));
+    assert_eq!(GatewayConfig::parse(&text(&public, "")).expect("good").ledger.witness_route().expect("none"), None);
+    for (ledger, why) in [
+        (with("https://one.example/"), "same server"),
+        (with("http://two.example"), "ledger.witness"),
+        (with("two"), "ledger.witness"),
+        (format!("{TEST}\nwitness = \"https://two.example\""), "wants ledger.horizon"),
+    ] {
+        let error = refused(&ledger, "");
+        assert!(error.contains("MW-CONF-4") && error.contains(why), "{ledger}: {error}");
+    }
+}

@@ -27,6 +27,8 @@ mod stellar_shapes;
 mod stellar_socks;
 mod stellar_template;
 #[cfg(feature = "node")]
+mod stellar_witness;
+#[cfg(feature = "node")]
 mod store;
 mod wire_cells;
 mod wire_codec;

@@ -62,6 +62,7 @@ fn ledger_of(role: config::Role, address: SocketAddr, money: &MoneyView) -> Ledg
     let client = role == config::Role::Client;
     Ledger {
         horizon: client.then(|| format!("http://{address}")),
+        witness: None,
         loopback_for_tests: (!client).then_some(address),
         passphrase: money.passphrase.clone(),
         asset_code: money.asset_code.clone(),

@@ -9,12 +9,14 @@ mod endpoint;
 mod http;
 mod request;
 mod resource;
+mod witness;
 
 pub use account::{AccountFlags, AccountRecord, Balance, Signer, Thresholds};
 pub use endpoint::{Endpoint, Isolation, LoopbackAddr};
 pub use http::{Failure, Refusal};
 pub use request::{Account, AccountTransactions, Fees, Root, Submit, SubmitAsync, Transaction};
 pub use resource::{AsyncReceipt, FeeRecord, FeeSpread, Page, RootRecord, TransactionRecord};
+pub use witness::WitnessedLedger;
 
 use crate::error::{Error, Result};
 use crate::gateway::core::message::AccountKey;

@@ -1,0 +1,123 @@
+//! Two servers that must agree: one of them alone could show an escrow that is not there, or a flush that never landed.
+//!
+//! ```text
+//! account, transaction -> both are asked: same answer -> that; else -> unknown, and the gateway asks again
+//! submit -> first server: landed or refused -> does the second one see the same?
+//!                         unknown           -> submitted by the second one as well (it can land once only)
+//! ```
+use super::HorizonLedger;
+use crate::gateway::core::message::AccountKey;
+use crate::gateway::port::{AccountView, LedgerAnswer, LedgerCall, LedgerResult};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A Horizon server, and a second one that has to confirm what it says.
+#[derive(Clone, Debug)]
+pub struct WitnessedLedger {
+    first: HorizonLedger,
+    second: Option<HorizonLedger>,
+}
+
+impl WitnessedLedger {
+    /// Without a `second` one the first is believed.
+    pub fn new(first: HorizonLedger, second: Option<HorizonLedger>) -> Self {
+        WitnessedLedger { first, second }
+    }
+
+    /// The same servers over streams of this account.
+    pub fn isolated(&self, account: &AccountKey) -> Self {
+        let second = self.second.as_ref().map(|ledger| ledger.isolated(account));
+        WitnessedLedger { first: self.first.isolated(account), second }
+    }
+
+    /// Answers a call of the gateway; what only one of the two says is `Unknown`.
+    pub async fn call(&self, call: LedgerCall) -> LedgerAnswer {
+        let Some(second) = &self.second else { return self.first.call(call).await };
+        let LedgerCall::Submit { tag, envelope, hash } = call else {
+            let (one, other) = tokio::join!(self.first.call(call.clone()), second.call(call));
+            return LedgerAnswer { tag: one.tag, result: agreed(one.result, other.result) };
+        };
+        let submit = |envelope| LedgerCall::Submit { tag, envelope, hash };
+        let one = self.first.call(submit(envelope.clone())).await.result;
+        let result = match one {
+            LedgerResult::Unknown { .. } => agreed(one, second.call(submit(envelope)).await.result),
+            // The second server may trail by a ledger.
+            LedgerResult::Landed { .. } => self.confirmed(second, tag, hash, one).await,
+            LedgerResult::Rejected { .. } => match second.call(LedgerCall::Transaction { tag, hash }).await.result {
+                LedgerResult::NotFound => one,
+                other => agreed(one, other),
+            },
+            other => other,
+        };
+        LedgerAnswer { tag, result }
+    }
+
+    async fn confirmed(&self, second: &HorizonLedger, tag: u64, hash: [u8; 32], one: LedgerResult) -> LedgerResult {
+        let end = Instant::now() + self.patience();
+        loop {
+            let other = second.call(LedgerCall::Transaction { tag, hash }).await.result;
+            if other != LedgerResult::NotFound || Instant::now() >= end {
+                return agreed(one, other);
+            }
+            sleep(second.timing.poll).await;
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.first.timing.poll.saturating_mul(self.first.timing.looks)
+    }
+}
+
+fn agreed(one: LedgerResult, other: LedgerResult) -> LedgerResult {
+    match (one, other) {
+        (LedgerResult::Account(one), LedgerResult::Account(other)) if same(&one, &other) => {
+            // What holds at both held at the older one of the two ledgers.
+            let latest_ledger = one.latest_ledger.min(other.latest_ledger);
+            LedgerResult::Account(Box::new(AccountView { latest_ledger, ..*one }))
+        }
+        (unknown @ LedgerResult::Unknown { .. }, _) | (_, unknown @ LedgerResult::Unknown { .. }) => unknown,
+        (one, other) if one == other => one,
+        (one, other) => {
+            let why = format!("the two servers of the ledger differ: {} and {}", name(&one), name(&other));
+            LedgerResult::Unknown { why }
+        }
+    }
+}
+
+fn same(one: &AccountView, other: &AccountView) -> bool {
+    AccountView { latest_ledger: 0, ..one.clone() } == AccountView { latest_ledger: 0, ..other.clone() }
+}
+
+/// For the log: nothing of whom it is about.
+fn name(result: &LedgerResult) -> &'static str {
+    match result {
+        LedgerResult::Landed { success: true, .. } => "landed",
+        LedgerResult::Landed { success: false, .. } => "landed and failed",
+        LedgerResult::Rejected { .. } => "rejected",
+        LedgerResult::NotFound => "not found",
+        LedgerResult::Account(_) => "an account",
+        LedgerResult::Unknown { .. } => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(sequence: i64, latest_ledger: u32) -> LedgerResult {
+        LedgerResult::Account(Box::new(AccountView { sequence, latest_ledger, ..AccountView::default() }))
+    }
+
+    #[test]
+    fn only_what_both_say_is_said() {
+        assert_eq!(agreed(account(7, 3), account(7, 4)), account(7, 3));
+        assert_eq!(agreed(LedgerResult::NotFound, LedgerResult::NotFound), LedgerResult::NotFound);
+        for (one, other) in [(account(7, 3), account(8, 3)), (account(7, 3), LedgerResult::NotFound)] {
+            assert!(matches!(agreed(one.clone(), other.clone()), LedgerResult::Unknown { .. }));
+            assert!(matches!(agreed(other, one), LedgerResult::Unknown { .. }));
+        }
+        let unknown = LedgerResult::Unknown { why: "outage".into() };
+        assert_eq!(agreed(unknown.clone(), account(7, 3)), unknown);
+        assert_eq!(agreed(account(7, 3), unknown.clone()), unknown);
+    }
+}
