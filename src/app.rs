@@ -4,7 +4,7 @@ mod calls;
 mod site;
 mod world;
 
-use crate::config::{GatewayConfig, LedgerRoute, Policy as ConfigPolicy, Role, StockClients};
+use crate::config::{GatewayConfig, LedgerRoute, Role};
 use crate::error::{Error, Result};
 use crate::gateway::chain::pay::{Pay, Terms as PayTerms};
 use crate::gateway::chain::serve::Serve;
@@ -21,7 +21,7 @@ use crate::store::{Snapshot, Sqlite, Store};
 use crate::tor::control::Signal;
 use crate::tor::daemon::{TorHandle, run_tor};
 use crate::tor::event::{StreamStatus, TorEvent};
-use crate::tor::policy::{Policy, StockClients as TorStock};
+use crate::tor::policy::Policy;
 use crate::units::Stroops;
 use crate::wallet::Wallet;
 use backend::Backend;
@@ -55,7 +55,8 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         tracing::info!("conflux is off: paid circuits use one leg");
         tor_args.extend(["--ConfluxEnabled".into(), "0".into()]);
     }
-    let (tor, tor_events) = run_tor(tor_args, Some(policy(&config))).await?;
+    let (tor, tor_events) =
+        run_tor(tor_args, Some(Policy { relay: config.role == Role::Relay, limits: config.policy })).await?;
     let (events, inbox) = sync_channel(EVENTS);
     let (cells, calls, exchanges) =
         (Arc::new(Mutex::new(Cells::default())), Arc::new(Calls::default()), Arc::new(Exchanges::default()));
@@ -171,37 +172,6 @@ fn limits(config: &GatewayConfig) -> Limits {
         denomination: links.denomination,
         retry_max_ms: if test { 2_000 } else { Limits::default().retry_max_ms },
         ..Limits::default()
-    }
-}
-
-fn policy(config: &GatewayConfig) -> Policy {
-    let ConfigPolicy {
-        stock_clients,
-        free_cells,
-        free_cells_address,
-        free_cells_channel,
-        free_refill_ms,
-        base_cells,
-        trickle_bytes,
-        grace_ms,
-        max_held_cells,
-        max_held_total,
-    } = config.policy;
-    Policy {
-        relay: config.role == Role::Relay,
-        stock_clients: match stock_clients {
-            StockClients::BestEffort => TorStock::BestEffort,
-            StockClients::PaidOnly => TorStock::PaidOnly,
-        },
-        free_cells,
-        free_cells_address,
-        free_cells_channel,
-        free_refill_ms,
-        base_cells,
-        trickle_bytes,
-        grace_ms,
-        max_held_cells,
-        max_held_total,
     }
 }
 

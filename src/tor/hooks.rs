@@ -113,7 +113,7 @@ extern "C" fn event(host: *mut c_void, event: *const raw::mw_event_t) -> i32 {
 
 fn poison(host: &Host) {
     host.poisoned.store(true, Ordering::Relaxed);
-    let policy = host.policy.try_lock().map(|policy| *policy).unwrap_or_else(|_| Policy::public_network());
+    let policy = host.policy.try_lock().map(|policy| *policy).unwrap_or_else(|_| Policy::own_network());
     // Tells only the C side's queue; when that is full, the circuits that it holds stay as they are.
     let _ = sys::set_policy(&policy.let_all_pass());
 }

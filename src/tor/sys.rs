@@ -1,6 +1,7 @@
 //! The binding: declarations generated from `ffi/magicwave_tor.h` and tor's `tor_api.h`, and safe calls of them.
 #![allow(unsafe_code)]
-use super::policy::{Policy, StockClients};
+use super::policy::Policy;
+use crate::config::StockClients;
 use crate::error::{Error, Result};
 use std::ffi::{CString, c_char, c_int};
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -90,22 +91,23 @@ pub fn version() -> String {
 
 /// As C wants it.
 pub fn c_policy(policy: &Policy) -> raw::mw_policy_t {
+    let limits = &policy.limits;
     raw::mw_policy_t {
         enabled: 1,
         relay_enabled: u32::from(policy.relay),
-        stock_clients: match policy.stock_clients {
+        stock_clients: match limits.stock_clients {
             StockClients::BestEffort => raw::MW_STOCK_BEST_EFFORT,
             StockClients::PaidOnly => raw::MW_STOCK_PAID_ONLY,
         },
-        free_cells: policy.free_cells,
-        free_cells_address: policy.free_cells_address,
-        free_cells_channel: policy.free_cells_channel,
-        free_refill_ms: policy.free_refill_ms,
-        base_cells: policy.base_cells,
-        trickle_bytes: policy.trickle_bytes,
-        grace_ms: policy.grace_ms,
-        max_held_cells: policy.max_held_cells,
-        max_held_total: policy.max_held_total,
+        free_cells: limits.free_cells,
+        free_cells_address: limits.free_cells_address,
+        free_cells_channel: limits.free_cells_channel,
+        free_refill_ms: limits.free_refill_ms,
+        base_cells: limits.base_cells,
+        trickle_bytes: limits.trickle_bytes,
+        grace_ms: limits.grace_ms,
+        max_held_cells: limits.max_held_cells,
+        max_held_total: limits.max_held_total,
     }
 }
 
