@@ -100,6 +100,7 @@ payment_circ_get(circuit_t *circ)
   } else {
     init_relay_circ(pc);
   }
+  TOR_SIMPLEQ_INIT(&pc->sendmes.head);
   circ->payment = pc;
   HT_INSERT(payment_circ_map, &circ_map, pc);
 
@@ -217,6 +218,9 @@ payment_circuit_free(circuit_t *circ)
   }
   if (pc->role == MW_ROLE_RELAY)
     payment_service_clear(pc);
+  else
+    payment_conflux_clear(pc);
+  payment_sendme_clear(pc);
   if (pc->token)
     payment_launched_is_gone();
   HT_REMOVE(payment_circ_map, &circ_map, pc);

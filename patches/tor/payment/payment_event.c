@@ -105,6 +105,7 @@ init_event(mw_event_t *ev, const payment_circ_t *pc, uint32_t kind,
     ev->out_cells = pc->hop[0].out;
   } else {
     ev->purpose = pc->circ->purpose;
+    ev->set = payment_conflux_set(pc->circ);
     if (hop >= 1 && hop <= MW_MAX_HOPS) {
       ev->in_cells = pc->hop[hop].in;
       ev->out_cells = pc->hop[hop].out;
