@@ -76,7 +76,7 @@ async fn paid_hop(net: &Net, hop: usize) -> String {
 }
 
 /// Asks everybody to flush; true when every payee has landed what it holds and the payers have seen it.
-async fn all_landed(net: &Net) -> bool {
+pub async fn all_landed(net: &Net) -> bool {
     let mut done = true;
     for node in net.payers() {
         net.api(&node, "/api/flush", true).await;
@@ -92,7 +92,7 @@ async fn all_landed(net: &Net) -> bool {
     done
 }
 
-fn the_asset_adds_up(net: &Net, ledger: &Ledger, pairs: &BTreeMap<String, Pair>) {
+pub fn the_asset_adds_up(net: &Net, ledger: &Ledger, pairs: &BTreeMap<String, Pair>) {
     let issuer = &net.devnet.state().money.as_ref().expect("money").issuer;
     let issued = ledger.moved[issuer].1 - ledger.moved[issuer].0;
     let sum: i64 = ledger.balances.values().map(|held| held.1).sum();
@@ -144,7 +144,7 @@ fn the_asset_adds_up(net: &Net, ledger: &Ledger, pairs: &BTreeMap<String, Pair>)
     }
 }
 
-fn native_adds_up(net: &Net, ledger: &Ledger) {
+pub fn native_adds_up(net: &Net, ledger: &Ledger) {
     let native: i64 = ledger.balances.values().map(|held| held.0).sum();
     let fees: i64 = ledger.fees.values().sum();
     eprintln!(

@@ -2,6 +2,7 @@
 #![cfg(feature = "node")]
 mod common;
 mod crash;
+mod legs;
 mod money;
 mod network;
 mod tor_thread;

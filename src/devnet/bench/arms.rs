@@ -125,7 +125,8 @@ impl Arm {
 
     /// Resident memory of the relays, in KiB.
     pub fn relays_rss_kib(&self) -> Result<u64> {
-        let relays = self.net.state().nodes.iter().filter(|n| matches!(n.role, Role::Relay | Role::Middle | Role::Exit));
+        let relays =
+            self.net.state().nodes.iter().filter(|n| matches!(n.role, Role::Relay | Role::Middle | Role::Exit));
         let kib: Option<Vec<u64>> = relays.map(|n| rss_kib_of(n.process?.pid)).collect();
         kib.map(|k| k.iter().sum()).ok_or_else(|| Error::later("MW-BENCH-4", "a relay is gone or /proc tells nothing"))
     }

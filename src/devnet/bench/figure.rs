@@ -171,8 +171,12 @@ mod tests {
     #[test]
     fn a_ratio_is_judged_by_the_base_line_over_itself() {
         let judge = |better, ours: f64| {
-            let samples =
-                Samples { ours: vec![ours; 3], pristine: vec![2.0; 3], stock: vec![1.0; 3], again: vec![0.9, 1.0, 1.1] };
+            let samples = Samples {
+                ours: vec![ours; 3],
+                pristine: vec![2.0; 3],
+                stock: vec![1.0; 3],
+                again: vec![0.9, 1.0, 1.1],
+            };
             let figures = against("x", better, &samples);
             assert_eq!((figures.len(), figures[2].measure.as_str()), (3, "x_ratio_aa"));
             assert_eq!((figures[1].measure.as_str(), figures[1].value), ("x_over_pristine_ratio", ours / 2.0));

@@ -64,7 +64,15 @@ impl Plan {
     /// Two rounds, 40 small requests, below 3 minutes.
     pub fn quick() -> Self {
         let until = [115, 140, 155, 160].map(Duration::from_secs);
-        Plan { rounds: 2, small: (4, 10), held: 1, crowd: 50, rest: Duration::from_secs(5), until, end: Duration::from_secs(190) }
+        Plan {
+            rounds: 2,
+            small: (4, 10),
+            held: 1,
+            crowd: 50,
+            rest: Duration::from_secs(5),
+            until,
+            end: Duration::from_secs(190),
+        }
     }
 }
 

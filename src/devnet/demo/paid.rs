@@ -1,6 +1,6 @@
 //! The paid half: a download whose relays are paid, and a web service paid through all of them.
 use super::download::{Go, download as fetch};
-use super::report::{Payment, Report};
+use super::report::{Leg, Payment, Report};
 use super::{ask, socket};
 use crate::devnet::network::Devnet;
 use crate::error::{Error, Result};
@@ -62,7 +62,7 @@ pub async fn download(net: &Devnet, report: &mut Report, say: &mut impl FnMut(&s
             let after = ask(net, CLIENT, "/api/status").await?;
             // Over both downloads, the openings and the wallet's own circuits included.
             cells(report, &start, &after);
-            circuit(report, &after);
+            report.legs = legs(&after);
             report.requests = after["gateway"]["requests"].as_u64().unwrap_or(0);
         }
     }
@@ -87,17 +87,21 @@ fn cells(report: &mut Report, before: &Value, after: &Value) {
     report.share = payment_cells as f64 / traffic_cells.max(1) as f64;
 }
 
-/// The circuit that carried most.
-fn circuit(report: &mut Report, status: &Value) {
+/// The circuit that carried most, and with it all legs of its set; the busiest first.
+pub fn legs(status: &Value) -> Vec<Leg> {
     let circuits = status["gateway"]["circuits"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let inward = |c: &&Value| c["hops"].get(0).and_then(|h| h["inward"].as_u64()).unwrap_or(0);
-    let Some(busiest) = circuits.iter().max_by_key(inward) else { return };
-    for hop in busiest["hops"].as_array().map(Vec::as_slice).unwrap_or_default() {
+    let inward = |c: &Value| c["hops"].get(0).and_then(|h| h["inward"].as_u64()).unwrap_or(0);
+    let Some(busiest) = circuits.iter().max_by_key(|c| inward(c)) else { return Vec::new() };
+    let set = &busiest["set"];
+    let mut legs: Vec<_> =
+        circuits.iter().filter(|c| c["circ"] == busiest["circ"] || (!set.is_null() && c["set"] == *set)).collect();
+    legs.sort_by_key(|c| std::cmp::Reverse(inward(c)));
+    let hop = |hop: &Value| {
         let name = hop["nickname"].as_str().unwrap_or_default().to_owned();
-        let (client, relay) = (hop["stamped"][0].as_u64().unwrap_or(0), hop["stamped"][1].as_u64().unwrap_or(u64::MAX));
-        report.path.push(name.clone());
-        report.inbound.push((name, relay, client));
-    }
+        (name, hop["stamped"][1].as_u64().unwrap_or(u64::MAX), hop["stamped"][0].as_u64().unwrap_or(0))
+    };
+    let hops = |c: &&Value| c["hops"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(hop).collect();
+    legs.iter().map(hops).collect()
 }
 
 /// Fetches a paid file of the site: 402, then four transactions for four payees, then the file.

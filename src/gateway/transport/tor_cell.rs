@@ -46,7 +46,7 @@ impl Cells {
                 let prev = hops.next().filter(|_| !prev_is_client).and_then(|h| h.rsa);
                 Event::Passing { circ, prev, next: hops.next().and_then(hop) }
             }
-            TorEvent::Begin { circ } => Event::Begin { circ },
+            TorEvent::Begin { circ, set } => Event::Begin { circ, set },
             TorEvent::Cell { circ, hop, body, own, peer, .. } => return self.cell(now, circ, hop, &body, own, peer),
             TorEvent::State { circ, state, own, .. } => {
                 Event::State { circ, state: state_number(state), own: counted(own) }
