@@ -158,7 +158,6 @@ void payment_apply_policy(const mw_policy_t *policy);
 bool payment_is_down(void);
 
 /* payment_circ.c */
-bool payment_is_client(const channel_t *chan);
 payment_circ_t *payment_circ_get(circuit_t *circ);
 payment_circ_t *payment_circ_find(uint64_t id);
 const crypt_path_t *payment_cpath_hop(const circuit_t *circ, unsigned hop);
