@@ -49,7 +49,8 @@ enum {
    * Relay: created (n_hops 1) or extended (n_hops 2): hops[0] is the previous hop (all zero
    * when it is a client), hops[1] the next one. */
   MW_EV_CIRCUIT = 1,
-  /* Origin: the first BEGIN (not BEGIN_DIR) was sent: payment cells may be sent from now on. */
+  /* Origin: the first BEGIN (not BEGIN_DIR) was sent: payment cells may be sent from now on. On a
+   * leg of a conflux set, `set`: the set's first BEGIN, or the leg's first data when it came later. */
   MW_EV_BEGIN = 2,
   /* A payment cell arrived: `body`; at an origin `hop` says who spoke, peer_* is its stamp. */
   MW_EV_CELL = 3,
@@ -99,6 +100,7 @@ typedef struct mw_event_t {
   uint32_t n_hops;
   uint32_t body_len;      /* MW_EV_CELL */
   const uint8_t *body;
+  uint64_t set;           /* origin: the conflux set that the circuit is a leg of now, 0 = none */
 } mw_event_t;
 
 /* Return 0, or anything else when the event had to be dropped (the C side counts it and goes on). */

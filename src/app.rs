@@ -49,14 +49,8 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     let reader = store.reader()?;
     let (listener, token) = crate::api::bind(&config.api_socket)?;
 
-    let mut tor_args = tor_args;
-    if config.role != Role::Relay {
-        // A leg that a relay holds would stall the other legs while the client's queue grows without a useful bound.
-        tracing::info!("conflux is off: paid circuits use one leg");
-        tor_args.extend(["--ConfluxEnabled".into(), "0".into()]);
-    }
-    let (tor, tor_events) =
-        run_tor(tor_args, Some(Policy { relay: config.role == Role::Relay, limits: config.policy })).await?;
+    let policy = Policy { relay: config.role == Role::Relay, limits: config.policy };
+    let (tor, tor_events) = run_tor(tor_args, Some(policy)).await?;
     let (events, inbox) = sync_channel(EVENTS);
     let (cells, calls, exchanges) =
         (Arc::new(Mutex::new(Cells::default())), Arc::new(Calls::default()), Arc::new(Exchanges::default()));

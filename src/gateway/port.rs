@@ -167,6 +167,8 @@ pub enum Event {
     Begin {
         /// Which.
         circ: CircuitId,
+        /// The conflux set that it is a leg of: streams ride all legs of a set.
+        set: Option<u64>,
     },
     /// A whole message came in over payment cells.
     Message {

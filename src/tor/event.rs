@@ -125,6 +125,8 @@ pub enum TorEvent {
     Begin {
         /// Which circuit.
         circ: CircuitId,
+        /// The conflux set that it is a leg of.
+        set: Option<u64>,
     },
     /// A payment cell arrived.
     Cell {

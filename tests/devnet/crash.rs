@@ -76,7 +76,7 @@ async fn paid_hop(net: &Net, hop: usize) -> String {
 }
 
 /// Asks everybody to flush; true when every payee has landed what it holds and the payers have seen it.
-async fn all_landed(net: &Net) -> bool {
+pub async fn all_landed(net: &Net) -> bool {
     let mut done = true;
     for node in net.payers() {
         net.api(&node, "/api/flush", true).await;

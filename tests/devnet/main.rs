@@ -3,6 +3,7 @@
 mod common;
 mod crash;
 mod hostile;
+mod legs;
 #[path = "../fuzz/common/make.rs"]
 #[allow(dead_code, reason = "shared with the fuzz targets, which use all of it")]
 mod make;

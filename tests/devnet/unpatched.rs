@@ -14,6 +14,8 @@ fn topology() -> Topology {
             "client1" => {
                 node.torrc.retain(|line| !line.starts_with("MiddleNodes"));
                 node.torrc.push("MiddleNodes stock1".into());
+                // Two legs want two middles, and there is one.
+                node.torrc.push("ConfluxEnabled 0".into());
                 // tor looks for guards among its MiddleNodes unless it is told where else.
                 node.torrc.push("EntryNodes relay1,relay2".into());
             }

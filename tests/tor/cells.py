@@ -4,7 +4,7 @@
 import os
 import time
 
-from network import (BEGIN, CELL, CIRCUIT, CLOSED, FAILED, Control)
+from network import (BEGIN, CELL, CIRCUIT, CLOSED, FAILED)
 from streams import Stream
 from world import (MIB, PLENTY, STAMP)
 
@@ -188,50 +188,6 @@ def bad_cells_are_dropped_and_traffic_goes_on(w):
     w.stream(circ).fetch(MIB)
     assert not w.control.closed(circ)
     s.close()
-
-
-def conflux_legs_count_for_themselves(w):
-    client = w.net.client("fluxer", "ConfluxEnabled 1\n"
-                          "__LeaveStreamsUnattached 1\n")
-    control = Control(client.control_port)
-    end = time.monotonic() + 60
-    while not w._ready(control):
-        assert time.monotonic() < end
-        time.sleep(0.3)
-    # tor builds conflux sets by itself; take the first that is linked.
-    linked = None
-    while not linked:
-        assert time.monotonic() < end + 60, "no conflux set"
-        for line in control.ask("GETINFO circuit-status"):
-            if "CONFLUX_LINKED" in line:
-                linked = int(line.split("circuit-status=")[-1].split()[0])
-        time.sleep(0.5)
-    s = Stream(client, control, linked, w.origin)
-    time.sleep(0.5)
-    legs = sorted({e["circ"] for e in client.find(
-        lambda e: e["kind"] == BEGIN)})
-    assert len(legs) >= 2, legs
-    size = 8 * MIB
-    mark = client.mark()
-    s.ask(size)
-    while s.left:
-        s.read(0.05)
-        for leg in legs:
-            for hop in (1, 2, 3):
-                client.tell(f"send {leg} {hop} {w.token()}")
-        # Hellos make them payers: keep them paid.
-        w.grant_all()
-    assert s.intact(size)
-    time.sleep(1)
-    cells = client.find(lambda e: e["kind"] == CELL, mark)
-    for e in cells:
-        assert e["in"] == e["peer_in"] and e["out"] >= e["peer_out"], e
-    carried = {leg: max((e["in"] for e in cells if e["circ"] == leg),
-                        default=0) for leg in legs}
-    assert cells and max(carried.values()) > size // 498 // 4, carried
-    s.close()
-    client.stop()
-    return f"{len(cells)} echoes, cells by leg {carried}"
 
 
 def an_onion_service_counts_like_its_hops(w):

@@ -140,11 +140,11 @@ on_event(void *arg, const mw_event_t *ev)
          ",\"channel\":%" PRIu64 ",\"hop\":%u,\"state\":%u,\"reason\":%u"
          ",\"client\":%u,\"hello\":%u,\"purpose\":%u,\"in\":%" PRIu64
          ",\"out\":%" PRIu64 ",\"peer_in\":%" PRIu64 ",\"peer_out\":%" PRIu64
-         ",\"held\":%" PRIu64,
+         ",\"held\":%" PRIu64 ",\"set\":%" PRIu64,
          ev->kind, ev->role, ev->circ, ev->token, ev->channel, ev->hop,
          ev->state, ev->reason, ev->prev_is_client, ev->speaks_hello,
          ev->purpose, ev->in_cells, ev->out_cells, ev->peer_in_cells,
-         ev->peer_out_cells, ev->held_cells);
+         ev->peer_out_cells, ev->held_cells, ev->set);
   if (ev->kind == MW_EV_CELL)
     print_hex("body", ev->body, ev->body_len);
   if (ev->n_hops) {

@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import cells
+import conflux
 import hold
 from network import Network
 from world import World
@@ -39,7 +40,9 @@ TESTS = [
     hold.a_circuit_that_holds_too_much_is_closed_alone,
     hold.unpaid_circuits_do_not_harm_others,
     hold.who_says_no_hello_gets_what_is_left_over,
-    cells.conflux_legs_count_for_themselves,
+    conflux.conflux_legs_count_for_themselves,
+    conflux.the_busier_leg_is_held_and_the_client_stays_small,
+    conflux.the_quieter_leg_is_held_and_the_client_stays_small,
     cells.an_onion_service_counts_like_its_hops,
     hold.a_relay_ends_well_while_it_holds_cells,
 ]

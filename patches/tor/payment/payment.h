@@ -38,11 +38,11 @@ bool payment_hold_inbound(circuit_t *circ, const cell_t *cell);
 void payment_process_cell(circuit_t *circ, const crypt_path_t *layer,
                           const struct relay_msg_t *msg);
 
-/* The end of a circuit at a relay (payment_edge.c) */
+/* The ends of a circuit (payment_edge.c) */
 bool payment_edges_held(const circuit_t *circ);
-bool payment_defer_sendme(circuit_t *circ, streamid_t stream_id,
-                          uint8_t relay_command, const char *body,
-                          size_t len);
+bool payment_defer_sendme(circuit_t *circ, const crypt_path_t *layer,
+                          streamid_t stream_id, uint8_t relay_command,
+                          const char *body, size_t len);
 
 /* What else tor wants to know (payment_hold.c) */
 size_t payment_held_bytes(void);

@@ -6,6 +6,7 @@
 PAYMENT_OBJECTS = \
 	src/feature/payment/payment_cell.$(OBJEXT) \
 	src/feature/payment/payment_circ.$(OBJEXT) \
+	src/feature/payment/payment_conflux.$(OBJEXT) \
 	src/feature/payment/payment_count.$(OBJEXT) \
 	src/feature/payment/payment_credit.$(OBJEXT) \
 	src/feature/payment/payment_edge.$(OBJEXT) \

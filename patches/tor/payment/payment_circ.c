@@ -53,8 +53,8 @@ HT_GENERATE2(payment_circ_map, payment_circ_t, node, payment_circ_hash,
 /** Is there a client at the other end of <b>chan</b>? Who shows an identity
  * that no relay has is one, too: else it would get a fresh pool for each key
  * that it makes up. */
-bool
-payment_is_client(const channel_t *chan)
+static bool
+is_client(const channel_t *chan)
 {
   return channel_is_client(chan) ||
     !connection_or_digest_is_known_relay(chan->identity_digest);
@@ -71,7 +71,7 @@ init_relay_circ(payment_circ_t *pc)
   pc->id = ++last_id;
   if (chan) {
     pc->channel = chan->global_identifier;
-    pc->prev_is_client = payment_is_client(chan);
+    pc->prev_is_client = is_client(chan);
   }
   payment_service_init(pc);
 }
@@ -100,6 +100,7 @@ payment_circ_get(circuit_t *circ)
   } else {
     init_relay_circ(pc);
   }
+  TOR_SIMPLEQ_INIT(&pc->sendmes.head);
   circ->payment = pc;
   HT_INSERT(payment_circ_map, &circ_map, pc);
 
@@ -217,6 +218,9 @@ payment_circuit_free(circuit_t *circ)
   }
   if (pc->role == MW_ROLE_RELAY)
     payment_service_clear(pc);
+  else
+    payment_conflux_clear(pc);
+  payment_sendme_clear(pc);
   if (pc->token)
     payment_launched_is_gone();
   HT_REMOVE(payment_circ_map, &circ_map, pc);

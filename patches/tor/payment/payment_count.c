@@ -91,7 +91,8 @@ mark_begun(circuit_t *circ)
 }
 
 /** A BEGIN went over <b>circ</b>. In a conflux set data may take any leg
- * from now on, so every leg has begun. */
+ * from now on, so every leg has begun. A leg that joins later has begun when
+ * data takes it. */
 static void
 note_begin(circuit_t *circ)
 {
@@ -103,6 +104,15 @@ note_begin(circuit_t *circ)
     if (!leg->circ->marked_for_close)
       mark_begun(leg->circ);
   } CONFLUX_FOR_EACH_LEG_END(leg);
+}
+
+/** At an origin, a cell of <b>relay_command</b> took this circuit. */
+static void
+note_leg(payment_circ_t *pc, uint8_t relay_command)
+{
+  if (PREDICT_UNLIKELY(!pc->begun) && relay_command == RELAY_COMMAND_DATA &&
+      pc->circ->conflux)
+    mark_begun(pc->circ);
 }
 
 /** A cell of our own was encrypted and queued. <b>layer</b> is the hop that
@@ -120,6 +130,8 @@ payment_note_sent(circuit_t *circ, uint8_t relay_command,
     count_at_origin(pc, layer, false, is_payment);
     if (relay_command == RELAY_COMMAND_BEGIN)
       note_begin(circ);
+    else
+      note_leg(pc, relay_command);
     return;
   }
   if (is_payment)
@@ -147,6 +159,10 @@ payment_note_recognized(circuit_t *circ, uint8_t relay_command,
     /* A service is begun to, it does not begin. */
     if (relay_command == RELAY_COMMAND_BEGIN)
       note_begin(circ);
+    else
+      note_leg(pc, relay_command);
+    if (circ->conflux)
+      payment_conflux_note_cell();
     return;
   }
   if (is_payment)

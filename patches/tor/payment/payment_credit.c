@@ -48,7 +48,6 @@ payment_service_init(payment_circ_t *pc)
   s->state = MW_STATE_OPEN;
   TOR_SIMPLEQ_INIT(&s->in.head);
   TOR_SIMPLEQ_INIT(&s->out.head);
-  TOR_SIMPLEQ_INIT(&s->sendmes);
 }
 
 /** True when this circuit needs no grant. */

@@ -4,7 +4,7 @@
 
 /**
  * @file payment_edge.c
- * @brief Holding a circuit at the relay where it ends.
+ * @brief Holding a circuit at the relay where it ends, and SENDMEs at both.
  *
  * Downloads: while the circuit is held its package window reads as zero, so
  * tor stops reading the streams, exactly as when the window is used up, and
@@ -25,7 +25,8 @@
 #include "core/or/or_circuit_st.h"
 #include "core/or/relay.h"
 
-/** Most SENDMEs that wait on one circuit. */
+/** Most SENDMEs that wait on one circuit: those of 7.5 MiB of DATA cells,
+ * more than a window of 60 MB/s at 100 ms. */
 #define MAX_SENDMES 512
 
 /** tor asks whether the streams of <b>circ</b> may send another cell. */
@@ -41,37 +42,81 @@ payment_edges_held(const circuit_t *circ)
   return true;
 }
 
-/** tor is about to send a cell of its own from the circuit's end. True when
- * it is a SENDME and we keep it. */
+/** Keep a SENDME; false when there are too many and the circuit closes. */
 bool
-payment_defer_sendme(circuit_t *circ, streamid_t stream_id,
-                     uint8_t relay_command, const char *body, size_t len)
+payment_sendme_push(payment_circ_t *pc, streamid_t stream_id,
+                    const char *body, size_t len)
 {
-  payment_circ_t *pc = circ->payment;
-  payment_service_t *s;
   payment_sendme_t *sendme;
 
-  if (relay_command != RELAY_COMMAND_SENDME || !pc ||
-      pc->role != MW_ROLE_RELAY)
+  if (pc->sendmes.n >= MAX_SENDMES) {
+    circuit_mark_for_close(pc->circ, END_CIRC_REASON_RESOURCELIMIT);
     return false;
-  s = &pc->service;
-  if (s->pumping || len > sizeof(sendme->body))
-    return false;
-  if (!s->n_sendmes && payment_may_pass(pc, 0) &&
-      s->state == MW_STATE_OPEN)
-    return false;
-  if (s->n_sendmes >= MAX_SENDMES) {
-    circuit_mark_for_close(circ, END_CIRC_REASON_RESOURCELIMIT);
-    return true;
   }
   sendme = tor_malloc_zero(sizeof(*sendme));
   sendme->stream_id = stream_id;
   sendme->len = (uint8_t) len;
   if (len)
     memcpy(sendme->body, body, len);
-  TOR_SIMPLEQ_INSERT_TAIL(&s->sendmes, sendme, next);
-  ++s->n_sendmes;
-  if (s->state != MW_STATE_STOPPED)
+  TOR_SIMPLEQ_INSERT_TAIL(&pc->sendmes.head, sendme, next);
+  ++pc->sendmes.n;
+  return true;
+}
+
+/** Take the oldest SENDME; there is one. */
+static payment_sendme_t *
+sendme_pop(payment_circ_t *pc)
+{
+  payment_sendme_t *sendme = TOR_SIMPLEQ_FIRST(&pc->sendmes.head);
+  TOR_SIMPLEQ_REMOVE_HEAD(&pc->sendmes.head, next);
+  --pc->sendmes.n;
+  return sendme;
+}
+
+/** Send the oldest SENDME to <b>layer</b>, NULL when we are a relay. */
+void
+payment_sendme_send(payment_circ_t *pc, crypt_path_t *layer)
+{
+  payment_sendme_t *sendme = sendme_pop(pc);
+  relay_send_command_from_edge(sendme->stream_id, pc->circ,
+                               RELAY_COMMAND_SENDME,
+                               (const char *)sendme->body, sendme->len,
+                               layer);
+  tor_free(sendme);
+}
+
+/** The circuit goes: forget its SENDMEs. */
+void
+payment_sendme_clear(payment_circ_t *pc)
+{
+  while (pc->sendmes.n) {
+    payment_sendme_t *sendme = sendme_pop(pc);
+    tor_free(sendme);
+  }
+}
+
+/** tor is about to send a cell of its own from the circuit's end. True when
+ * it is a SENDME and we keep it. */
+bool
+payment_defer_sendme(circuit_t *circ, const crypt_path_t *layer,
+                     streamid_t stream_id, uint8_t relay_command,
+                     const char *body, size_t len)
+{
+  payment_circ_t *pc = circ->payment;
+  payment_service_t *s;
+
+  if (PREDICT_LIKELY(relay_command != RELAY_COMMAND_SENDME) || !pc)
+    return false;
+  if (pc->role == MW_ROLE_ORIGIN)
+    return payment_conflux_defer(pc, layer, stream_id, body, len);
+  s = &pc->service;
+  if (s->pumping || len > PAYMENT_SENDME_BODY)
+    return false;
+  if (!pc->sendmes.n && payment_may_pass(pc, 0) &&
+      s->state == MW_STATE_OPEN)
+    return false;
+  if (payment_sendme_push(pc, stream_id, body, len) &&
+      s->state != MW_STATE_STOPPED)
     payment_make_busy(pc);
   return true;
 }
@@ -83,7 +128,7 @@ payment_edge_note_data(payment_circ_t *pc)
   payment_service_t *s = &pc->service;
 
   (void) payment_may_pass(pc, 0);
-  if (s->state == MW_STATE_OPEN && !s->n_sendmes) {
+  if (s->state == MW_STATE_OPEN && !pc->sendmes.n) {
     s->n_unacked = 0;
     return;
   }
@@ -97,17 +142,11 @@ static void
 release_sendme(payment_circ_t *pc)
 {
   payment_service_t *s = &pc->service;
-  payment_sendme_t *sendme = TOR_SIMPLEQ_FIRST(&s->sendmes);
   const unsigned invites = sendme_get_inc_count(pc->circ, NULL);
 
-  TOR_SIMPLEQ_REMOVE_HEAD(&s->sendmes, next);
-  --s->n_sendmes;
   payment_charge(pc, invites);
   s->n_unacked -= MIN(s->n_unacked, invites);
-  relay_send_command_from_edge(sendme->stream_id, pc->circ,
-                               RELAY_COMMAND_SENDME,
-                               (const char *)sendme->body, sendme->len, NULL);
-  tor_free(sendme);
+  payment_sendme_send(pc, NULL);
 }
 
 /** Let go what may go; called with service.pumping set. */
@@ -116,7 +155,7 @@ payment_edge_release(payment_circ_t *pc)
 {
   payment_service_t *s = &pc->service;
 
-  while (s->n_sendmes && !pc->circ->marked_for_close &&
+  while (pc->sendmes.n && !pc->circ->marked_for_close &&
          payment_queue_has_room(&TO_OR_CIRCUIT(pc->circ)->p_chan_cells) &&
          payment_may_pass(pc, 0))
     release_sendme(pc);
@@ -125,18 +164,5 @@ payment_edge_release(payment_circ_t *pc)
       payment_may_pass(pc, 1)) {
     s->edges_stopped = false;
     circuit_resume_edge_reading(pc->circ, NULL);
-  }
-}
-
-/** The circuit goes. */
-void
-payment_edge_clear(payment_circ_t *pc)
-{
-  payment_service_t *s = &pc->service;
-  while (s->n_sendmes) {
-    payment_sendme_t *sendme = TOR_SIMPLEQ_FIRST(&s->sendmes);
-    TOR_SIMPLEQ_REMOVE_HEAD(&s->sendmes, next);
-    --s->n_sendmes;
-    tor_free(sendme);
   }
 }

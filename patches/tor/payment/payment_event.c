@@ -12,6 +12,7 @@
 #include "feature/payment/payment_internal.h"
 #include "core/or/channel.h"
 #include "core/or/circuitlist.h"
+#include "core/or/connection_or.h"
 #include "core/or/crypt_path_st.h"
 #include "core/or/extendinfo.h"
 #include "core/or/extend_info_st.h"
@@ -105,6 +106,7 @@ init_event(mw_event_t *ev, const payment_circ_t *pc, uint32_t kind,
     ev->out_cells = pc->hop[0].out;
   } else {
     ev->purpose = pc->circ->purpose;
+    ev->set = payment_conflux_set(pc->circ);
     if (hop >= 1 && hop <= MW_MAX_HOPS) {
       ev->in_cells = pc->hop[hop].in;
       ev->out_cells = pc->hop[hop].out;
@@ -138,8 +140,10 @@ payment_emit_circuit(payment_circ_t *pc)
   } else {
     const channel_t *prev = TO_OR_CIRCUIT(pc->circ)->p_chan;
     memset(hops, 0, 2 * sizeof(hops[0]));
-    /* A relay that the consensus did not name when the circuit was made. */
-    if (prev && !payment_is_client(prev))
+    /* Perhaps a relay that the consensus did not name when the circuit was
+     * made; tor itself marks such a channel as a relay's only when the next
+     * circuit comes over it. */
+    if (prev && connection_or_digest_is_known_relay(prev->identity_digest))
       payment_fill_hop(&hops[0], prev->identity_digest);
     n = 1;
     if (pc->circ->n_chan) {

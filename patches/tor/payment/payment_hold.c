@@ -92,7 +92,7 @@ wants_ticks(const payment_circ_t *pc)
   if (pc->circ->marked_for_close || s->state == MW_STATE_STOPPED)
     return false;
   return s->state == MW_STATE_TRICKLE || s->in.n || s->out.n ||
-    s->n_sendmes || s->edges_stopped;
+    pc->sendmes.n || s->edges_stopped;
 }
 
 static void
@@ -312,7 +312,6 @@ payment_service_clear(payment_circ_t *pc)
   make_idle(pc);
   fifo_clear(&s->in);
   fifo_clear(&s->out);
-  payment_edge_clear(pc);
   if (s->pool)
     payment_pool_release(s->pool);
   s->pool = NULL;

@@ -31,6 +31,9 @@
  * held cell is released: what tor itself wants to send must always fit. */
 #define PAYMENT_QUEUE_RESERVE 32
 
+/** Longest SENDME that can wait; version 1 takes 23 bytes. */
+#define PAYMENT_SENDME_BODY 32
+
 /** One relay cell that waits for its circuit to be paid. */
 typedef struct payment_held_t {
   TOR_SIMPLEQ_ENTRY(payment_held_t) next;
@@ -48,8 +51,14 @@ typedef struct payment_sendme_t {
   TOR_SIMPLEQ_ENTRY(payment_sendme_t) next;
   streamid_t stream_id;
   uint8_t len;
-  uint8_t body[32];
+  uint8_t body[PAYMENT_SENDME_BODY];
 } payment_sendme_t;
+
+/** A first-in first-out queue of SENDMEs of ours. */
+typedef struct payment_sendmes_t {
+  TOR_SIMPLEQ_HEAD(payment_sendme_head_t, payment_sendme_t) head;
+  uint32_t n;
+} payment_sendmes_t;
 
 struct payment_pool_t;
 
@@ -71,9 +80,7 @@ typedef struct payment_service_t {
   /** Cells held towards the origin (raw, before our layer of encryption) and
    * away from it (after our layer of decryption). */
   payment_fifo_t in, out;
-  /** Circuit end: SENDMEs held, and DATA cells that came in meanwhile. */
-  TOR_SIMPLEQ_HEAD(payment_sendme_head_t, payment_sendme_t) sendmes;
-  uint32_t n_sendmes;
+  /** Circuit end: DATA cells that came in while SENDMEs were held. */
   uint32_t n_unacked;
   /** Circuit end: our window said 0, so somebody must restart the edges. */
   bool edges_stopped;
@@ -100,6 +107,7 @@ typedef struct payment_hop_t {
 /** What we know of one circuit; circuit_t.payment points here. */
 typedef struct payment_circ_t {
   HT_ENTRY(payment_circ_t) node;
+  /** Relay: payment_hold.c's list. Origin: payment_conflux.c's. */
   TOR_LIST_ENTRY(payment_circ_t) busy_node;
   /** Our name for it: see payment_circ.c. */
   uint64_t id;
@@ -118,6 +126,9 @@ typedef struct payment_circ_t {
   bool prev_is_client;
   /** Relay: global identifier of the channel to the previous hop. */
   uint64_t channel;
+  /** SENDMEs held: at the relay where the circuit ends, at the origin of a
+   * conflux leg. */
+  payment_sendmes_t sendmes;
   /** Relay only. */
   payment_service_t service;
   /** Counters by hop: 1..MW_MAX_HOPS at an origin; at a relay there is only
@@ -147,7 +158,6 @@ void payment_apply_policy(const mw_policy_t *policy);
 bool payment_is_down(void);
 
 /* payment_circ.c */
-bool payment_is_client(const channel_t *chan);
 payment_circ_t *payment_circ_get(circuit_t *circ);
 payment_circ_t *payment_circ_find(uint64_t id);
 const crypt_path_t *payment_cpath_hop(const circuit_t *circ, unsigned hop);
@@ -196,9 +206,21 @@ void payment_pump(payment_circ_t *pc);
 void payment_hold_free_all(void);
 
 /* payment_edge.c */
+bool payment_sendme_push(payment_circ_t *pc, streamid_t stream_id,
+                         const char *body, size_t len);
+void payment_sendme_send(payment_circ_t *pc, crypt_path_t *layer);
+void payment_sendme_clear(payment_circ_t *pc);
 void payment_edge_release(payment_circ_t *pc);
 void payment_edge_note_data(payment_circ_t *pc);
-void payment_edge_clear(payment_circ_t *pc);
+
+/* payment_conflux.c */
+bool payment_conflux_defer(payment_circ_t *pc, const crypt_path_t *layer,
+                           streamid_t stream_id, const char *body,
+                           size_t len);
+void payment_conflux_note_cell(void);
+uint64_t payment_conflux_set(const circuit_t *circ);
+void payment_conflux_clear(payment_circ_t *pc);
+void payment_conflux_free_all(void);
 
 /* payment_pool.c */
 struct payment_pool_t *payment_pool_get(const channel_t *chan, bool client);

@@ -140,6 +140,7 @@ subsys_payment_shutdown(void)
   __atomic_store_n(&is_down, 1, __ATOMIC_RELEASE);
   payment_queue_stop();
   payment_hold_free_all();
+  payment_conflux_free_all();
   payment_circ_free_all();
   payment_pool_free_all();
 }

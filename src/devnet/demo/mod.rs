@@ -9,6 +9,7 @@ mod starved;
 use crate::devnet::network::{Devnet, NodeSpec, Role, Topology};
 use crate::error::{Error, Result};
 use crate::units::Stroops;
+pub use paid::legs;
 use report::Report;
 use serde_json::Value;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! The paid half: a download whose relays are paid, and a web service paid through all of them.
 use super::download::{Go, download as fetch};
-use super::report::{Payment, Report};
+use super::report::{Leg, Payment, Report};
 use super::{ask, socket};
 use crate::devnet::network::Devnet;
 use crate::error::{Error, Result};
@@ -29,14 +29,16 @@ pub fn file(net: &Devnet) -> Result<(SocketAddr, String, String)> {
     Ok((web(net)?, file.path.clone(), file.sha256.clone()))
 }
 
-/// Downloads 20 MiB twice: the first opens the links on the way, the second is measured.
+/// Two for each leg of the client: opening a link costs a few hundred cells once, and each leg has links of its own.
+const DOWNLOADS: usize = 4;
+
+/// Downloads 20 MiB several times: the first opens the links on the way, the last is measured.
 pub async fn download(net: &Devnet, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<()> {
     let (web, path, sha256) = file(net)?;
     let start = ask(net, CLIENT, "/api/status").await?;
-    for (round, what) in
-        ["the first download opens the links on the way", "the second download"].into_iter().enumerate()
-    {
-        say(&format!("{what}: 20 MiB through {CLIENT}'s SOCKS port"));
+    for round in 1..=DOWNLOADS {
+        let what = if round == 1 { ", which opens the links on the way" } else { "" };
+        say(&format!("download {round} of {DOWNLOADS}{what}: 20 MiB through {CLIENT}'s SOCKS port"));
         let mut told = 0;
         let got = fetch(socks(net, CLIENT)?, "demo", web, &path, PATIENCE, |bytes, at| {
             if bytes / (5 << 20) > told {
@@ -58,11 +60,11 @@ pub async fn download(net: &Devnet, report: &mut Report, say: &mut impl FnMut(&s
         ));
         report.bytes = got.bytes;
         report.full_kib_s = got.kib_s();
-        if round == 1 {
+        if round == DOWNLOADS {
             let after = ask(net, CLIENT, "/api/status").await?;
-            // Over both downloads, the openings and the wallet's own circuits included.
+            // Over all downloads, the openings and the wallet's own circuits included.
             cells(report, &start, &after);
-            circuit(report, &after);
+            report.legs = legs(&after);
             report.requests = after["gateway"]["requests"].as_u64().unwrap_or(0);
         }
     }
@@ -87,17 +89,21 @@ fn cells(report: &mut Report, before: &Value, after: &Value) {
     report.share = payment_cells as f64 / traffic_cells.max(1) as f64;
 }
 
-/// The circuit that carried most.
-fn circuit(report: &mut Report, status: &Value) {
+/// The circuit that carried most, and with it all legs of its set; the busiest first.
+pub fn legs(status: &Value) -> Vec<Leg> {
     let circuits = status["gateway"]["circuits"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let inward = |c: &&Value| c["hops"].get(0).and_then(|h| h["inward"].as_u64()).unwrap_or(0);
-    let Some(busiest) = circuits.iter().max_by_key(inward) else { return };
-    for hop in busiest["hops"].as_array().map(Vec::as_slice).unwrap_or_default() {
+    let inward = |c: &Value| c["hops"].get(0).and_then(|h| h["inward"].as_u64()).unwrap_or(0);
+    let Some(busiest) = circuits.iter().max_by_key(|c| inward(c)) else { return Vec::new() };
+    let set = &busiest["set"];
+    let mut legs: Vec<_> =
+        circuits.iter().filter(|c| c["circ"] == busiest["circ"] || (!set.is_null() && c["set"] == *set)).collect();
+    legs.sort_by_key(|c| std::cmp::Reverse(inward(c)));
+    let hop = |hop: &Value| {
         let name = hop["nickname"].as_str().unwrap_or_default().to_owned();
-        let (client, relay) = (hop["stamped"][0].as_u64().unwrap_or(0), hop["stamped"][1].as_u64().unwrap_or(u64::MAX));
-        report.path.push(name.clone());
-        report.inbound.push((name, relay, client));
-    }
+        (name, hop["stamped"][1].as_u64().unwrap_or(u64::MAX), hop["stamped"][0].as_u64().unwrap_or(0))
+    };
+    let hops = |c: &&Value| c["hops"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(hop).collect();
+    legs.iter().map(hops).collect()
 }
 
 /// Fetches a paid file of the site: 402, then four transactions for four payees, then the file.

@@ -47,6 +47,9 @@ impl Payment {
     }
 }
 
+/// A leg of the download: (relay, its own count of cells towards the client, the client's), at the relay's last word.
+pub type Leg = Vec<(String, u64, u64)>;
+
 /// An account before and after.
 #[derive(Clone, Debug)]
 pub struct Standing {
@@ -95,11 +98,9 @@ impl Starved {
 pub struct Report {
     pub ok: bool,
     pub seconds: f64,
-    pub path: Vec<String>,
+    pub legs: Vec<Leg>,
     pub bytes: u64,
     pub full_kib_s: f64,
-    /// (relay, its own count, the client's), at the relay's last word.
-    pub inbound: Vec<(String, u64, u64)>,
     pub requests: u64,
     pub payments: Vec<Payment>,
     pub payment_bytes: u64,
@@ -117,18 +118,23 @@ pub struct Report {
 }
 
 impl Report {
-    /// Client and relays counted the same, to the cell.
+    /// Client and relays counted the same, to the cell, on every leg.
     pub fn counts_agree(&self) -> bool {
-        self.inbound.len() == 3 && self.inbound.iter().all(|(_, relay, client)| relay == client && *client > 0)
+        let agrees = |leg: &Leg| leg.len() == 3 && leg.iter().all(|(_, relay, client)| relay == client && *client > 0);
+        !self.legs.is_empty() && self.legs.iter().all(agrees)
+    }
+
+    /// The names of the relays, leg by leg.
+    fn path(&self) -> Vec<Vec<&str>> {
+        self.legs.iter().map(|leg| leg.iter().map(|(name, ..)| name.as_str()).collect()).collect()
     }
 
     /// One object.
     pub fn json(&self) -> Value {
-        let inbound: serde_json::Map<String, Value> = self
-            .inbound
-            .iter()
-            .map(|(n, relay, client)| (n.clone(), json!({"relay": relay, "client": client})))
-            .collect();
+        let counts = |leg: &Leg| -> serde_json::Map<String, Value> {
+            leg.iter().map(|(n, relay, client)| (n.clone(), json!({"relay": relay, "client": client}))).collect()
+        };
+        let inbound: Vec<_> = self.legs.iter().map(counts).collect();
         let accounts: serde_json::Map<String, Value> = self
             .accounts
             .iter()
@@ -149,7 +155,7 @@ impl Report {
             })
             .collect();
         json!({
-            "ok": self.ok, "seconds": self.seconds, "path": self.path, "bytes": self.bytes, "inbound_cells": inbound,
+            "ok": self.ok, "seconds": self.seconds, "path": self.path(), "bytes": self.bytes, "inbound_cells": inbound,
             "requests": self.requests, "payments": payments,
             "cells": {"payment_bytes": self.payment_bytes, "share": self.share},
             "ledger": {"accounts": accounts, "fees": self.fees.to_string(), "exact": self.exact,
@@ -163,10 +169,12 @@ impl Report {
     /// For a person.
     pub fn text(&self) -> String {
         let mut t = String::new();
-        let _ = writeln!(t, "\npath        {}", self.path.join(" > "));
+        for (k, leg) in self.path().iter().enumerate() {
+            let _ = writeln!(t, "{}        {}", if k == 0 { "\npath" } else { "    " }, leg.join(" > "));
+        }
         let _ = writeln!(t, "download    {} bytes, {:.0} KiB/s", self.bytes, self.full_kib_s);
         let _ = writeln!(t, "cells in    relay      by the relay   by the client");
-        for (name, relay, client) in &self.inbound {
+        for (name, relay, client) in self.legs.iter().flatten() {
             let _ = writeln!(
                 t,
                 "            {name:<10} {relay:>12}   {client:>13}  {}",

@@ -148,10 +148,6 @@ pub fn render(spec: &NodeSpec, node: &NodeView, common: &Common) -> String {
     if spec.role.is_relay() {
         text.push_str(RELAY);
     }
-    if spec.role.has_socks() && spec.funding.is_some() {
-        // Counters and holding are per leg; a payer keeps to one.
-        text.push_str("ConfluxEnabled 0\n");
-    }
     for extra in &spec.torrc {
         text.push_str(extra);
         text.push('\n');

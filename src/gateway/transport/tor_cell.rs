@@ -41,12 +41,14 @@ impl Cells {
                 let path = hops.into_iter().map_while(hop).collect();
                 Event::Built { circ, token, path }
             }
-            TorEvent::Circuit { circ, role: Role::Relay, hops, prev_is_client, .. } => {
+            TorEvent::Circuit { circ, role: Role::Relay, hops, .. } => {
+                // `prev_is_client` is of the time when the circuit was made; a relay that the consensus names since has
+                // an identity here, a client never has.
                 let mut hops = hops.into_iter();
-                let prev = hops.next().filter(|_| !prev_is_client).and_then(|h| h.rsa);
+                let prev = hops.next().and_then(|h| h.rsa);
                 Event::Passing { circ, prev, next: hops.next().and_then(hop) }
             }
-            TorEvent::Begin { circ } => Event::Begin { circ },
+            TorEvent::Begin { circ, set } => Event::Begin { circ, set },
             TorEvent::Cell { circ, hop, body, own, peer, .. } => return self.cell(now, circ, hop, &body, own, peer),
             TorEvent::State { circ, state, own, .. } => {
                 Event::State { circ, state: state_number(state), own: counted(own) }

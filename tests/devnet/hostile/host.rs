@@ -144,7 +144,7 @@ impl Host {
                 let wish = self.words.wish();
                 self.meet(Place { circ, hop, talk: true }, &[wish]);
             }
-            TorEvent::Begin { circ } => {
+            TorEvent::Begin { circ, .. } => {
                 for (hop, relay) in (1..).zip(self.paths.get(&circ).cloned().unwrap_or_default()) {
                     let hello = self.words.hello();
                     self.meet(Place { circ, hop, talk: false }, &[hello]);

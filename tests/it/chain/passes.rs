@@ -126,6 +126,35 @@ fn a_web_service_behind_a_silent_hop_is_not_paid() {
 }
 
 #[test]
+fn a_web_service_is_paid_over_a_leg_whose_hops_all_may_be_paid() {
+    for set in [Some(7), None] {
+        let mut world = World::open_with_site(Setup::default());
+        world.setup.speaks[N2] = false;
+        let mute = world.leg(set);
+        world.setup.speaks[N2] = true;
+        world.leg(set);
+        world.run(5);
+        let mut session = None;
+        let call = loop {
+            if let Some(call) = world.buy(mute, &mut session, 100_000) {
+                break call;
+            }
+        };
+        world.run(5);
+        let answer = world.answer(call).cloned();
+        // N2 can be paid on the other leg only.
+        if set.is_some() {
+            assert!(matches!(answer, Some(Answer::Paid(_))), "{answer:?}");
+            assert_eq!(world.nodes[N2].hops.len(), 1);
+        } else {
+            assert!(matches!(answer, Some(Answer::Failed(RefusalCode::HOP_UNKNOWN))), "{answer:?}");
+            assert!(world.nodes[N2].hops.is_empty());
+        }
+        world.check();
+    }
+}
+
+#[test]
 fn a_hop_that_holds_is_paid_first_and_alone() {
     let (mut world, circ) = about_to_pay();
     wait_for_payments(&mut world, 1);

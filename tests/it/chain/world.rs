@@ -476,8 +476,13 @@ impl World {
     }
 
     pub fn stream(&mut self) -> CircuitId {
+        self.leg(None)
+    }
+
+    /// A circuit that is a leg of a conflux set, or of none.
+    pub fn leg(&mut self, set: Option<u64>) -> CircuitId {
         let circ = self.build(CLIENT, &[N1, N2, N3], Kind::Streams);
-        self.event(CLIENT, Event::Begin { circ });
+        self.event(CLIENT, Event::Begin { circ, set });
         self.drain();
         circ
     }

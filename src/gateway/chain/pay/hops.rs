@@ -15,8 +15,17 @@ const HELLOS: u32 = 4;
 
 impl Pay {
     /// The first stream begins: say hello to every hop that understands, up to the first that does not.
-    pub fn on_begin(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
+    pub fn on_begin(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        circ: CircuitId,
+        set: Option<u64>,
+        out: &mut Out,
+    ) {
         let Some(c) = self.circuits.get_mut(&circ) else { return };
+        c.set = set;
         if std::mem::replace(&mut c.began, true) || c.speaking == 0 {
             return;
         }

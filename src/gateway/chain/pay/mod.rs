@@ -75,6 +75,8 @@ struct HopState {
 struct Circuit {
     hops: Vec<HopState>,
     began: bool,
+    /// The conflux set that it is a leg of.
+    set: Option<u64>,
     /// Number of hops, from the guard on, that understand payment cells.
     speaking: usize,
     rate: Rate,
@@ -143,7 +145,7 @@ impl Pay {
                 disputed: false,
             })
             .collect();
-        self.circuits.insert(circ, Circuit { hops, began: false, speaking, rate: Rate::default() });
+        self.circuits.insert(circ, Circuit { hops, began: false, set: None, speaking, rate: Rate::default() });
     }
 
     /// A circuit is gone: its passes can get no further.

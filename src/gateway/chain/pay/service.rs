@@ -1,8 +1,9 @@
 //! Web services: what one asks is checked and paid through all hops of the circuit.
-use super::Pay;
+use super::{Circuit, Pay};
 use crate::gateway::core::message::*;
 use crate::gateway::core::offer::offer_hash;
 use crate::gateway::core::price;
+use crate::gateway::core::refusal::RetryClass;
 use crate::gateway::core::validate::{self, Agreed, Counts};
 use crate::gateway::link::{Links, Readiness};
 use crate::gateway::port::*;
@@ -27,14 +28,25 @@ pub struct ServiceWish {
 }
 
 impl Pay {
-    /// Pay a web service through all hops of a circuit, and the hops with it.
-    pub fn pay_service(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, wish: ServiceWish, out: &mut Out) {
-        let failed = |code| Effect::Answer { call: wish.call, answer: Answer::Failed(code) };
-        let refused = self.service_refused(now, links, &wish);
+    /// Pay a web service through all hops of a circuit, and the hops with it. When the stream rides several legs, it is
+    /// the first of them whose hops all may be paid.
+    pub fn pay_service(
+        &mut self,
+        now: u64,
+        rng: &mut impl Rng,
+        links: &mut Links,
+        mut wish: ServiceWish,
+        out: &mut Out,
+    ) {
+        let call = wish.call;
+        let failed = |code| Effect::Answer { call, answer: Answer::Failed(code) };
+        let leg = self.leg_for(now, links, wish.circ);
+        let refused = leg.err().or_else(|| self.service_refused(now, &wish));
         if let Some(code) = refused {
             self.refuse(now, wish.site.clone(), code, true);
             return out.effects.push(failed(code));
         }
+        wish.circ = leg.unwrap_or(wish.circ);
         let Some(c) = self.circuits.get(&wish.circ) else { return out.effects.push(failed(RefusalCode::TIMED_OUT)) };
         let dues = self.dues(wish.circ, c, c.hops.len());
         let Some(tag) = c.hops.first().and_then(|h| links.tag_of(&h.hop.relay)) else {
@@ -43,8 +55,24 @@ impl Pay {
         self.begin_pass(now, rng, wish.circ, tag, &dues, Some(wish), out);
     }
 
-    pub(super) fn service_refused(&self, now: u64, links: &Links, wish: &ServiceWish) -> Option<RefusalCode> {
-        let c = self.circuits.get(&wish.circ)?;
+    /// A leg of the set of `circ` over which a service can be paid, that one if it will do; else why not, and rather
+    /// what passes than what stays.
+    fn leg_for(&self, now: u64, links: &Links, circ: CircuitId) -> Result<CircuitId, RefusalCode> {
+        let Some(c) = self.circuits.get(&circ) else { return Err(RefusalCode::TIMED_OUT) };
+        let refused = match self.leg_refused(now, links, c) {
+            None => return Ok(circ),
+            Some(code) => code,
+        };
+        let others = self.circuits.iter().filter(|(id, o)| **id != circ && o.set.is_some() && o.set == c.set);
+        let others: Vec<_> = others.map(|(id, o)| (*id, self.leg_refused(now, links, o))).collect();
+        if let Some(id) = others.iter().filter(|(_, refused)| refused.is_none()).map(|(id, _)| *id).min() {
+            return Ok(id);
+        }
+        let mut all = std::iter::once(refused).chain(others.into_iter().filter_map(|(_, refused)| refused));
+        Err(all.find(|code| code.retry() == RetryClass::Later).unwrap_or(refused))
+    }
+
+    fn leg_refused(&self, now: u64, links: &Links, c: &Circuit) -> Option<RefusalCode> {
         if c.speaking < c.hops.len() || c.hops.is_empty() {
             return Some(RefusalCode::HOP_UNKNOWN);
         }
@@ -52,6 +80,14 @@ impl Pay {
         if reach < c.hops.len() || !c.hops.iter().all(|h| h.may_be_paid(now)) {
             return Some(RefusalCode::BUSY);
         }
+        match links.can_pay(&c.hops[0].hop.relay) {
+            Readiness::Ready => None,
+            Readiness::Opening => Some(RefusalCode::BUSY),
+            _ => Some(RefusalCode::NO_FUNDS),
+        }
+    }
+
+    fn service_refused(&self, now: u64, wish: &ServiceWish) -> Option<RefusalCode> {
         let offer = &wish.offer;
         if offer.kind != ServiceKind::Http || offer.asset != self.terms.asset {
             return Some(RefusalCode::WRONG_ASSET);
@@ -73,10 +109,6 @@ impl Pay {
         if let Err(refused) = validate::check(&agreed, &wish.request, counts, now / 1000) {
             return Some(refused.code);
         }
-        match links.can_pay(&c.hops[0].hop.relay) {
-            Readiness::Ready => None,
-            Readiness::Opening => Some(RefusalCode::BUSY),
-            _ => Some(RefusalCode::NO_FUNDS),
-        }
+        None
     }
 }

@@ -27,6 +27,8 @@ pub struct Refused {
 pub struct CircuitStatus {
     /// tor's number.
     pub circ: CircuitId,
+    /// The conflux set that it is a leg of, 16 hex digits.
+    pub set: Option<String>,
     /// Guard first.
     pub hops: Vec<HopStatus>,
 }
@@ -66,7 +68,11 @@ impl Pay {
         };
         self.circuits
             .iter()
-            .map(|(circ, c)| CircuitStatus { circ: *circ, hops: c.hops.iter().map(hop).collect() })
+            .map(|(circ, c)| CircuitStatus {
+                circ: *circ,
+                set: c.set.map(|set| format!("{set:016x}")),
+                hops: c.hops.iter().map(hop).collect(),
+            })
             .collect()
     }
 
