@@ -24,6 +24,8 @@ mod stellar_socks;
 mod stellar_template;
 #[cfg(feature = "node")]
 mod store;
+mod wallet_files;
+mod wallet_vectors;
 mod wire_cells;
 mod wire_codec;
 mod wire_core;
