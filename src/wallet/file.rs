@@ -164,8 +164,26 @@ fn write_new(path: &Path, text: &str) -> io::Result<bool> {
     let removed = fs::remove_file(&draft);
     let written = written?;
     removed?;
-    File::open(directory(path))?.sync_all()?;
+    sync_directory(path)?;
     Ok(written)
+}
+
+/// Writes a file of mode 0600 in place of the one that is there, if any; durable when it returns.
+#[cfg(feature = "node")]
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = [0; 8];
+    SysRng.try_fill_bytes(&mut name).map_err(io::Error::other)?;
+    let draft = draft_name(path, &name)?;
+    if let Err(error) = write(&draft, text).and_then(|()| fs::rename(&draft, path)) {
+        let _ = fs::remove_file(&draft);
+        return Err(error);
+    }
+    sync_directory(path)
+}
+
+/// What was done to `path` in its directory outlasts a crash.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(directory(path))?.sync_all()
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

@@ -1,6 +1,8 @@
 //! The wallet: one secret in a file, and the keys that are derived from it by role. docs/wallet.md has the file's form
 //! and the paths.
 mod file;
+#[cfg(feature = "node")]
+pub mod ledger;
 pub mod passphrase;
 pub mod sealed;
 pub mod secret;
