@@ -113,7 +113,8 @@ pub(super) fn read_own(path: &Path, limit: usize, pipes: Pipes) -> io::Result<Re
     let file = File::open(path)?;
     // Of the open file, not of the path: what was checked is what is read.
     let about = file.metadata()?;
-    if !about.is_file() && !(pipes == Pipes::Yes && about.file_type().is_fifo()) {
+    let fit = about.is_file() || (pipes == Pipes::Yes && about.file_type().is_fifo());
+    if !fit {
         return Ok(Err(Unfit::NoFile));
     }
     if about.mode() & 0o077 != 0 {

@@ -1,4 +1,5 @@
 //! `magicwave wallet show|fund|send|history` against a ledger that closes ten times a second.
+use crate::stellar_socks::Proxy;
 use crate::wallet_world::{Purse, Run, World, run};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -216,6 +217,34 @@ async fn one_command_at_a_time_sends_from_a_wallet() {
     std::fs::set_permissions(&note, mode).expect("mode");
     assert_eq!(world.run(&client, &["send", &issuer, "1", "--yes"]).await.failed(), (1, "MW-WALLET-32".into()));
     assert_eq!(world.balance(&client, "MWT").await, "99.0000000");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_behind_tor_is_asked_through_its_proxy_alone() {
+    let proxy = Proxy::start(false).await;
+    let world = World::start().await;
+    let account = world.account("client");
+    let socks = proxy.addr.get().to_string();
+    let purse = |path: &str| {
+        world.purse_with("client", &account, &format!("horizon = \"http://example.onion{path}\""), "a network")
+    };
+    let shown = world.run(&purse("/h"), &["show", "--socks", &socks]).await.ok();
+    assert_eq!((shown["account"].as_str(), shown["exists"].as_bool()), (Some(account.as_str()), Some(false)));
+    assert_eq!(proxy.requests(), [format!("GET /h/accounts/{account}")]);
+    // Nobody gives money away there.
+    assert_eq!(world.run(&purse("/h"), &["fund", "--socks", &socks]).await.failed(), (5, "MW-WALLET-36".into()));
+    // Here somebody does, at another name: that too goes through the proxy, and nothing came of it.
+    assert_eq!(world.run(&purse("/f"), &["fund", "--socks", &socks]).await.failed(), (3, "MW-WALLET-37".into()));
+    let asked = proxy.asked();
+    assert!(asked.iter().any(|ask| ask.target == "friendbot.onion:80"));
+    assert!(asked.iter().all(|ask| ["example.onion:80", "friendbot.onion:80"].contains(&ask.target.as_str())));
+    assert!(asked.iter().all(|ask| ask.user == "magicwave-ledger" && ask.password.len() == 32));
+    let gift = format!("GET /give?addr={account}");
+    assert_eq!(proxy.requests().iter().filter(|request| **request == gift).count(), 1);
+    // No proxy, no way: a dead one is not gone round.
+    let dead =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").to_string();
+    assert_eq!(world.run(&purse("/h"), &["show", "--socks", &dead]).await.failed(), (3, "MW-HZN-5".into()));
 }
 
 /// The note of a payment under way.
