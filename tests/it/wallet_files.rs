@@ -170,6 +170,24 @@ fn the_passphrase_file_is_its_owners_alone_and_its_first_line_counts() {
 }
 
 #[test]
+fn a_node_opens_its_wallet_with_the_configured_passphrase_file() {
+    let home = tempfile::tempdir().expect("directory");
+    let (seed, plain, pass) = (home.path().join("seed"), home.path().join("plain"), home.path().join("pass"));
+    wallet::create(&seed, &words(), Some((&passphrase("correct horse"), &CHEAP))).expect("made");
+    wallet::create(&plain, &words(), None).expect("made");
+    fs::write(&pass, "correct horse\n").expect("written");
+    mode(&pass, 0o600);
+    let account = Wallet::of(&words()).account();
+    assert_eq!(Wallet::open_configured(&seed, Some(&pass)).expect("opened").account(), account);
+    assert_eq!(Wallet::open_configured(&plain, None).expect("opened").account(), account);
+    // A file without a passphrase needs none, even where one is configured.
+    fs::remove_file(&pass).expect("removed");
+    assert_eq!(Wallet::open_configured(&plain, Some(&pass)).expect("opened").account(), account);
+    assert_eq!(Wallet::open_configured(&seed, Some(&pass)).expect_err("missing").code, "MW-WALLET-9");
+    assert_eq!(Wallet::open_configured(&seed, None).expect_err("sealed").code, "MW-WALLET-6");
+}
+
+#[test]
 fn words_are_written_to_a_file_and_read_from_one() {
     let home = tempfile::tempdir().expect("directory");
     let path = home.path().join("words");
