@@ -42,7 +42,7 @@ const HOPS_KEPT: u32 = 4_096;
 
 /// Runs tor with payments until tor ends; its exit status.
 pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
-    let wallet = Wallet::load(&config.wallet.seed_file)?;
+    let wallet = Wallet::open_configured(&config.wallet.seed_file, config.wallet.passphrase_file.as_deref())?;
     let mut store = Sqlite::open(&config.state_dir)?;
     let snapshot = store.load(HOPS_KEPT)?;
     let gateway = gateway(&config, &wallet, snapshot)?;

@@ -65,8 +65,12 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wallet {
-    /// File with one line, the secret seed `S…`; mode 0600. Absolute.
+    /// File of `magicwave wallet init`, or with one line, the secret seed `S…`; mode 0600. Absolute.
     pub seed_file: PathBuf,
+    /// File with the passphrase of an encrypted seed file on its first line; mode 0600. Absolute.
+    /// `MAGICWAVE_PASSPHRASE_FILE` goes before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Which ledger and which asset. Exactly one of `horizon` and `loopback_for_tests` is set.
@@ -265,6 +269,8 @@ impl GatewayConfig {
         {
             require(path.is_absolute(), || format!("{key} = {path:?} is not an absolute path"))?;
         }
+        let passphrase = self.wallet.passphrase_file.as_ref().filter(|path| !path.is_absolute());
+        require(passphrase.is_none(), || format!("passphrase_file = {passphrase:?} is not an absolute path"))?;
         let socket = self.api_socket.as_os_str().len();
         require(socket <= MAX_SOCKET, || {
             format!("api_socket is {socket} bytes long; a unix socket takes {MAX_SOCKET}")

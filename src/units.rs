@@ -12,6 +12,20 @@ pub struct Stroops(u64);
 #[error("an amount left the range of a Stellar amount (0 to 2^63-1 stroops)")]
 pub struct AmountRange;
 
+/// Why a text is no amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmountText {
+    /// Not digits with at most one point between them.
+    #[error("it is no plain decimal number")]
+    Form,
+    /// Finer than a stroop.
+    #[error("it has more than 7 places after the point")]
+    Places,
+    /// More than a ledger can hold.
+    #[error("it is more than 922337203685.4775807")]
+    Range,
+}
+
 #[allow(clippy::should_implement_trait, reason = "the operators cannot fail, these can")]
 impl Stroops {
     /// Nothing.
@@ -22,6 +36,25 @@ impl Stroops {
     /// Refuses what a Stellar amount cannot hold.
     pub const fn new(stroops: u64) -> Result<Self, AmountRange> {
         if stroops > i64::MAX as u64 { Err(AmountRange) } else { Ok(Stroops(stroops)) }
+    }
+    /// Reads what `Display` writes, exactly: digits, and if need be a point and 1 to 7 more. No sign, no exponent, no
+    /// spaces or separators.
+    pub fn from_decimal(text: &str) -> Result<Self, AmountText> {
+        let (whole, places) = match text.split_once('.') {
+            Some((_, "")) => return Err(AmountText::Form),
+            Some(parts) => parts,
+            None => (text, ""),
+        };
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !digits(whole) || !digits(places) {
+            return Err(AmountText::Form);
+        }
+        let missing = 7u32.checked_sub(u32::try_from(places.len()).unwrap_or(u32::MAX)).ok_or(AmountText::Places)?;
+        let number = |text: &str| if text.is_empty() { Ok(0) } else { text.parse::<u64>() };
+        let (whole, places) =
+            (number(whole).map_err(|_| AmountText::Range)?, number(places).map_err(|_| AmountText::Range)?);
+        let stroops = whole.checked_mul(10_000_000).and_then(|whole| whole.checked_add(places * 10u64.pow(missing)));
+        stroops.and_then(|stroops| Self::new(stroops).ok()).ok_or(AmountText::Range)
     }
     /// The number of stroops.
     pub const fn get(self) -> u64 {
@@ -99,7 +132,43 @@ mod tests {
         assert_eq!(Stroops(12_345_678).to_string(), "1.2345678");
     }
 
+    #[test]
+    fn amounts_are_read_exactly_or_not_at_all() {
+        for (text, stroops) in [
+            ("0", 0),
+            ("1", 10_000_000),
+            ("007", 70_000_000),
+            ("0.0000001", 1),
+            ("12.5", 125_000_000),
+            ("0.1", 1_000_000),
+            ("922337203685.4775807", i64::MAX as u64),
+        ] {
+            assert_eq!(Stroops::from_decimal(text), Ok(Stroops(stroops)), "{text}");
+        }
+        let form =
+            ["", ".", ".5", "1.", "-1", "+1", "1e3", "0x1", "1,5", "1_000", " 1", "1 ", "1.2.3", "١", "NaN", "1.+5"];
+        for text in form {
+            assert_eq!(Stroops::from_decimal(text), Err(AmountText::Form), "{text}");
+        }
+        assert_eq!(Stroops::from_decimal("1.00000000"), Err(AmountText::Places));
+        for text in ["922337203685.4775808", "922337203686", "18446744073709551616", &"9".repeat(400)] {
+            assert_eq!(Stroops::from_decimal(text), Err(AmountText::Range), "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn an_amount_is_read_as_it_was_written(stroops in 0..=i64::MAX as u64) {
+            prop_assert_eq!(Stroops::from_decimal(&Stroops(stroops).to_string()), Ok(Stroops(stroops)));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[0-9.]{0,24}|\\PC{0,24}") {
+            if let Ok(amount) = Stroops::from_decimal(&text) {
+                prop_assert!(amount <= Stroops::MAX);
+            }
+        }
+
         #[test]
         fn paying_the_price_of_cells_buys_at_least_these_cells(cells in 0u64..1 << 40, price in 1u64..1 << 20) {
             let price = Price(price);

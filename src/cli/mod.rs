@@ -13,6 +13,7 @@ pub mod devnet_replay;
 mod devnet_up;
 pub mod fetch;
 mod tor;
+mod wallet;
 
 /// Anonymous access to the web where those who carry it are paid for what they carry.
 #[derive(Parser)]
@@ -30,6 +31,8 @@ enum Verb {
     Fetch(fetch::Args),
     /// A complete tor for relay operators
     Tor(tor::Args),
+    /// Words, keys and money of a node: make, restore, look, receive, send
+    Wallet(wallet::Args),
 }
 
 /// Parses the command line and runs its verb.
@@ -38,6 +41,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Verb::Devnet(args) => devnet::run(args),
         Verb::Fetch(args) => fetch::run(args),
         Verb::Tor(args) => tor::run(args),
+        Verb::Wallet(args) => wallet::run(args),
     }
 }
 

@@ -38,7 +38,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         .context("no runtime for the control socket")?;
     if let Some(config) = config {
         crate::cli::log();
-        return Ok(exit_code(runtime.block_on(crate::app::run(config, args))?));
+        let status = runtime.block_on(crate::app::run(config, args));
+        // What still waits for an answer of a dead network does not keep the process: rows say where to go on.
+        runtime.shutdown_background();
+        return Ok(exit_code(status?));
     }
     let status = runtime.block_on(async {
         let (tor, mut events) = run_tor(args, None).await?;

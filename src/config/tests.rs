@@ -26,6 +26,18 @@ fn what_is_rendered_is_read_back_the_same() {
 }
 
 #[test]
+fn a_passphrase_file_is_named_by_an_absolute_path_or_not_at_all() {
+    let named = |path: &str| {
+        let line = format!("seed_file = \"/s/seed\"\npassphrase_file = \"{path}\"");
+        GatewayConfig::parse(&text(TEST, "").replace("seed_file = \"/s/seed\"", &line))
+    };
+    let config = named("/s/passphrase").expect("good");
+    assert_eq!(config.wallet.passphrase_file.as_deref(), Some(Path::new("/s/passphrase")));
+    assert_eq!(GatewayConfig::parse(&config.render().expect("renders")).expect("good"), config);
+    assert!(named("passphrase").expect_err("relative").to_string().contains("MW-CONF-3"));
+}
+
+#[test]
 fn unknown_keys_are_refused_by_name() {
     assert!(refused(TEST, "[policy]\ngrase_ms = 5000\n").contains("grase_ms"));
     assert!(refused(&format!("{TEST}\ndirect = true"), "").contains("direct"));

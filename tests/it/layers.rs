@@ -32,7 +32,12 @@ const LAW: &[(&str, &[&str], &str)] = &[
     (
         "wallet",
         &["error", "redact", "units", "stellar", "gateway::core::message"],
-        "L1: keys from one seed; only wallet::file (L3) reads and writes",
+        "L1: keys from one secret; only wallet::file and wallet::passphrase (L3) read and write",
+    ),
+    (
+        "wallet::ledger",
+        &["error", "redact", "units", "stellar", "wallet", "gateway::core::message", "gateway::port"],
+        "L3: what a person does with the account, over the ledger's adapter",
     ),
     // L2
     (

@@ -30,6 +30,14 @@ mod stellar_template;
 mod stellar_witness;
 #[cfg(feature = "node")]
 mod store;
+mod wallet_files;
+#[cfg(feature = "node")]
+mod wallet_ledger;
+mod wallet_vectors;
+#[cfg(feature = "node")]
+mod wallet_verbs;
+#[cfg(feature = "node")]
+mod wallet_world;
 mod wire_cells;
 mod wire_codec;
 mod wire_core;

@@ -63,22 +63,22 @@ fn timing() -> Timing {
 
 /// What one connection asked the proxy for.
 #[derive(Clone)]
-struct Ask {
-    user: String,
-    password: String,
-    target: String,
+pub struct Ask {
+    pub user: String,
+    pub password: String,
+    pub target: String,
 }
 
 /// A SOCKS5 port behind which every name is one server.
-struct Proxy {
-    addr: LoopbackAddr,
+pub struct Proxy {
+    pub addr: LoopbackAddr,
     asks: Arc<Mutex<Vec<Ask>>>,
     requests: Arc<Mutex<Vec<String>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Proxy {
-    async fn start(tls: bool) -> Proxy {
+    pub async fn start(tls: bool) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr: SocketAddr = listener.local_addr().expect("bound");
         let (asks, requests) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
@@ -91,10 +91,10 @@ impl Proxy {
         });
         Proxy { addr: addr.try_into().expect("loopback"), asks, requests, task }
     }
-    fn asked(&self) -> Vec<Ask> {
+    pub fn asked(&self) -> Vec<Ask> {
         self.asks.lock().expect("not poisoned").clone()
     }
-    fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         self.requests.lock().expect("not poisoned").clone()
     }
 }
@@ -127,6 +127,10 @@ async fn proxy(mut stream: TcpStream, tls: bool, asks: &Mutex<Vec<Ask>>, request
     stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.expect("written");
     let script = |request: &str, _| match request {
         "GET /" | "GET /h/" => json(200, serde_json::json!({ "network_passphrase": "a network" })),
+        "GET /f/" => {
+            let links = serde_json::json!({ "friendbot": { "href": "http://friendbot.onion/give{?addr}" } });
+            json(200, serde_json::json!({ "network_passphrase": "a network", "_links": links }))
+        }
         _ => not_found(),
     };
     if tls {

@@ -15,12 +15,13 @@ pub use account::{AccountFlags, AccountRecord, Balance, Signer, Thresholds};
 pub use endpoint::{Endpoint, Isolation, LoopbackAddr};
 pub use http::{Failure, Refusal};
 pub use request::{Account, AccountTransactions, Fees, Root, Submit, SubmitAsync, Transaction};
-pub use resource::{AsyncReceipt, FeeRecord, FeeSpread, Page, RootRecord, TransactionRecord};
+pub use resource::{AsyncReceipt, FeeRecord, FeeSpread, Link, Page, RootLinks, RootRecord, TransactionRecord};
 pub use witness::WitnessedLedger;
 
 use crate::error::{Error, Result};
 use crate::gateway::core::message::AccountKey;
 use crate::gateway::port::AccountView;
+use crate::stellar::keys;
 use crate::stellar::network::NetworkId;
 use ::http::HeaderMap;
 use futures::future::BoxFuture;
@@ -152,6 +153,17 @@ impl HorizonLedger {
         record.view(account, request::latest_ledger(&headers)).map(Some).map_err(Error::from)
     }
 
+    /// The same with all that Horizon says about it.
+    pub async fn account_record(&self, account: &AccountKey) -> Result<Option<AccountRecord>> {
+        let answer = self.isolated(account).read(&Account(*account)).await?;
+        match answer.map(|(_, record)| record) {
+            Some(record) if record.account_id != keys::account_id(account) => {
+                Err(Failure::Garbled("another account than the one asked for".into()).into())
+            }
+            record => Ok(record),
+        }
+    }
+
     /// An issuer's account flags as `escrow_check::check_issuer` takes them, none when there is no such account.
     pub async fn issuer_flags(&self, issuer: &AccountKey) -> Result<Option<u32>> {
         Ok(self.isolated(issuer).read(&Account(*issuer)).await?.map(|(_, record)| record.flags.bits()))
@@ -165,7 +177,20 @@ impl HorizonLedger {
         cursor: Option<&str>,
         limit: u8,
     ) -> Result<Vec<TransactionRecord>> {
-        let request = AccountTransactions { account: *account, cursor: cursor.map(str::to_owned), limit };
+        let request =
+            AccountTransactions { account: *account, cursor: cursor.map(str::to_owned), limit, newest: false };
+        let page = self.isolated(account).read(&request).await?;
+        Ok(page.map(|(_, page)| page.records()).unwrap_or_default())
+    }
+
+    /// The same, newest first, before the record whose paging token is `cursor`.
+    pub async fn latest_of(
+        &self,
+        account: &AccountKey,
+        cursor: Option<&str>,
+        limit: u8,
+    ) -> Result<Vec<TransactionRecord>> {
+        let request = AccountTransactions { account: *account, cursor: cursor.map(str::to_owned), limit, newest: true };
         let page = self.isolated(account).read(&request).await?;
         Ok(page.map(|(_, page)| page.records()).unwrap_or_default())
     }

@@ -23,7 +23,7 @@ pub struct Fees;
 #[derive(Clone, Copy, Debug)]
 pub struct Account(pub AccountKey);
 
-/// `GET /accounts/{id}/transactions`, failed ones included, oldest first.
+/// `GET /accounts/{id}/transactions`, failed ones included.
 #[derive(Clone, Debug)]
 pub struct AccountTransactions {
     /// Whose.
@@ -32,6 +32,8 @@ pub struct AccountTransactions {
     pub cursor: Option<String>,
     /// 1 to 200; others are moved there.
     pub limit: u8,
+    /// Newest first; otherwise oldest first.
+    pub newest: bool,
 }
 
 /// `GET /transactions/{hash}`; for a fee bump both its own hash and that of the inner transaction find it.
@@ -72,8 +74,9 @@ impl Request for AccountTransactions {
     fn uri(&self, host: &Url) -> Result<Url> {
         let mut url = host.join(&format!("accounts/{}/transactions", keys::account_id(&self.account)))?;
         let limit = self.limit.clamp(1, 200).to_string();
+        let order = if self.newest { "desc" } else { "asc" };
         url.query_pairs_mut()
-            .extend_pairs([("include_failed", "true"), ("order", "asc"), ("limit", &limit)])
+            .extend_pairs([("include_failed", "true"), ("order", order), ("limit", &limit)])
             .extend_pairs(self.cursor.iter().map(|cursor| ("cursor", cursor)));
         Ok(url)
     }

@@ -14,6 +14,12 @@ pub struct TransactionRecord {
     /// Native stroops.
     #[serde(deserialize_with = "number")]
     pub fee_charged: u64,
+    /// Who paid it, `G…`.
+    #[serde(default)]
+    pub fee_account: String,
+    /// When its ledger closed (RFC 3339).
+    #[serde(default)]
+    pub created_at: String,
     /// Place in a list of transactions, for the next page.
     #[serde(default)]
     pub paging_token: String,
@@ -131,6 +137,23 @@ pub struct RootRecord {
     /// What it runs.
     #[serde(default)]
     pub horizon_version: String,
+    /// Where else to ask.
+    #[serde(default, rename = "_links")]
+    pub links: RootLinks,
+}
+
+/// Links of the root document, as far as we follow any.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct RootLinks {
+    /// Who gives test money away, a template with `addr`; only a test network has one.
+    pub friendbot: Option<Link>,
+}
+
+/// A link.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Link {
+    /// An URL or a template of one.
+    pub href: String,
 }
 
 /// An error in Horizon's form (RFC 7807).

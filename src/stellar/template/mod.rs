@@ -1,7 +1,8 @@
 //! One pure function per transaction that we sign. Both partners of a link call the same function with the same
 //! terms, so what a peer signed is checked against bytes that we made ourselves (invariant 2).
 //!
-//! All have time bounds without an end unless a `Source` sets one, no memo and no muxed accounts.
+//! All have time bounds without an end unless a `Source` sets one, no memo (but what a person sends) and no muxed
+//! accounts.
 mod bump;
 mod escrow;
 pub mod ops;
@@ -13,7 +14,7 @@ pub use escrow::{
     claim, complete_claim, complete_fund, complete_refund, fund, open, reclaim, refund, sign_claim, sign_refund,
     verify_claim, verify_refund,
 };
-pub use plain::{batch, change_trust, create_account, payment, set_flags};
+pub use plain::{batch, batch_with_memo, change_trust, create_account, payment, set_flags};
 pub use terms::{BASE_RESERVE, EscrowTerms, MAX_EPOCH};
 
 use super::keys::SecretSeed;

@@ -1,5 +1,5 @@
 //! Plain transactions of one account: what a devnet, a wallet and an issuer need.
-use super::{Source, Unsigned, from_source, ops};
+use super::{Body, Source, Unsigned, from_source, ops};
 use crate::error::Result;
 use crate::gateway::core::message::AccountKey;
 use crate::stellar::asset::Asset;
@@ -29,4 +29,14 @@ pub fn payment(source: &Source, to: &AccountKey, asset: &Asset, amount: Stroops)
 /// Sets and clears account flags of an issuer (`ops::AUTH_IMMUTABLE` and its like).
 pub fn set_flags(source: &Source, set: u32, clear: u32) -> Result<Unsigned> {
     batch(source, vec![ops::set_flags(None, set, clear)])
+}
+
+/// `batch` with a memo, for a payee who tells its customers apart by that. Our own payments never carry one.
+pub fn batch_with_memo(source: &Source, operations: Vec<xdr::Operation>, memo: xdr::Memo) -> Result<Unsigned> {
+    match batch(source, operations)? {
+        Unsigned { body: Body::Tx(tx), network, .. } => {
+            Unsigned::new(Body::Tx(xdr::Transaction { memo, ..tx }), network)
+        }
+        bump => Ok(bump),
+    }
 }

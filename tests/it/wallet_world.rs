@@ -1,0 +1,187 @@
+//! A ledger on the loopback, and the program itself as a person runs it.
+use magicwave::devnet::ledger::http::{Node, NodeConfig, serve};
+use magicwave::wallet::Wallet;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+
+pub const PASSPHRASE: &str = "a ledger for wallets";
+
+/// A ledger, a line to it that can be cut, and a directory. Ends with its handle.
+pub struct World {
+    pub home: TempDir,
+    pub line: SocketAddr,
+    /// Requests are taken and nothing of them is passed on.
+    pub cut: Arc<AtomicBool>,
+    /// Requests are passed on and no answer comes back.
+    pub deaf: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// What a run of the program said.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Run {
+    /// The JSON object on standard output.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+    /// The JSON of a run that went well.
+    pub fn ok(&self) -> Value {
+        assert_eq!(self.code, 0, "{self:?}");
+        let value = self.json();
+        assert_eq!(value["ok"], true);
+        value
+    }
+    /// Exit status and code of a run that did not.
+    pub fn failed(&self) -> (i32, String) {
+        let value = self.json();
+        assert_eq!(value["ok"], false, "{self:?}");
+        let code = value["code"].as_str().expect("a code").to_owned();
+        assert!(self.err.contains(&format!("[{code}]")), "{self:?}");
+        (self.code, code)
+    }
+}
+
+/// A node's directory: its configuration names its wallet.
+pub struct Purse {
+    pub gateway: PathBuf,
+    pub seed: PathBuf,
+}
+
+impl World {
+    pub async fn start() -> World {
+        let config = NodeConfig { close_every: Duration::from_millis(100), ..NodeConfig::new(PASSPHRASE) };
+        let node = Node::in_memory(config).expect("a ledger");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let ledger = listener.local_addr().expect("bound");
+        let server = tokio::spawn(async move { serve(listener, node).await.expect("serves until it is ended") });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let line = listener.local_addr().expect("bound");
+        let (cut, deaf) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (is_cut, is_deaf) = (cut.clone(), deaf.clone());
+        let passing = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(pass(stream, ledger, is_cut.clone(), is_deaf.clone()));
+            }
+        });
+        let home = tempfile::tempdir().expect("a directory");
+        World { home, line, cut, deaf, tasks: vec![server, passing] }
+    }
+
+    /// A configuration with [wallet] and [ledger] alone; `issuer` issues MWT.
+    pub fn purse(&self, name: &str, issuer: &str) -> Purse {
+        self.purse_with(name, issuer, &format!("loopback_for_tests = \"{}\"", self.line), PASSPHRASE)
+    }
+
+    pub fn purse_with(&self, name: &str, issuer: &str, server: &str, passphrase: &str) -> Purse {
+        let seed = self.home.path().join(format!("{name}.seed"));
+        let gateway = self.home.path().join(format!("{name}.toml"));
+        let text = format!(
+            "[wallet]\nseed_file = {seed:?}\n[ledger]\n{server}\npassphrase = \"{passphrase}\"\nasset_code = \"MWT\"\n\
+             asset_issuer = \"{issuer}\"\n"
+        );
+        std::fs::write(&gateway, text).expect("written");
+        Purse { gateway, seed }
+    }
+
+    /// A plain wallet in a file of its own, and its account.
+    pub fn account(&self, name: &str) -> String {
+        Wallet::load_or_create(&self.home.path().join(format!("{name}.seed"))).expect("made").account_id()
+    }
+
+    /// `magicwave wallet VERB --json --gateway …`.
+    pub async fn run(&self, purse: &Purse, args: &[&str]) -> Run {
+        let mut all = vec![args[0], "--json", "--gateway", purse.gateway.to_str().expect("text")];
+        all.extend(&args[1..]);
+        run(&all, "").await
+    }
+
+    /// The balance of `asset` ("native" or a code) as `wallet show` has it.
+    pub async fn balance(&self, purse: &Purse, asset: &str) -> String {
+        let shown = self.run(purse, &["show"]).await.ok();
+        let holdings = &shown["holdings"];
+        let line = match asset {
+            "native" => &holdings["native"]["balance"],
+            code => {
+                let lines = holdings["assets"].as_array().expect("assets").iter();
+                let line = lines.into_iter().find(|line| line["asset"].as_str().expect("text").starts_with(code));
+                line.map_or(&Value::Null, |line| &line["balance"])
+            }
+        };
+        line.as_str().unwrap_or_else(|| panic!("no {asset}: {shown}")).to_owned()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(|task| task.abort());
+    }
+}
+
+/// Runs `magicwave wallet …` with nothing of this test's environment that it could ask for a passphrase.
+pub async fn run(args: &[&str], input: &str) -> Run {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_magicwave"))
+        .arg("wallet")
+        .args(args)
+        .env_remove("MAGICWAVE_PASSPHRASE_FILE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program");
+    let mut stdin = child.stdin.take().expect("piped");
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await;
+    let output = output.expect("an end in time").expect("output");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    Run { code: output.status.code().expect("an exit"), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Carries one connection: whole, without its answer, or not at all once it wants a transaction.
+async fn pass(mut from: TcpStream, ledger: SocketAddr, cut: Arc<AtomicBool>, deaf: Arc<AtomicBool>) {
+    let mut head = vec![0; 16 << 10];
+    let Ok(length) = from.read(&mut head).await else { return };
+    // Both faults are about the transaction; accounts and fees are told all along.
+    let about = head.starts_with(b"POST ") || head.starts_with(b"GET /transactions/");
+    if about && cut.load(Ordering::SeqCst) {
+        return;
+    }
+    let Ok(mut to) = TcpStream::connect(ledger).await else { return };
+    if to.write_all(&head[..length]).await.is_err() {
+        return;
+    }
+    if about && deaf.load(Ordering::SeqCst) {
+        // Long enough for the ledger to take it.
+        let mut answer = [0; 1];
+        let _ = to.read(&mut answer).await;
+        return;
+    }
+    let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+}
+
+/// All files of a directory, as text.
+pub fn everything_in(dir: &Path) -> Value {
+    let mut all = json!({});
+    for entry in std::fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        all[name] = std::fs::read_to_string(&path).expect("text").into();
+    }
+    all
+}
