@@ -81,6 +81,17 @@ def held_leg(w, name, busier):
     numbers = {c: w.hello(c, 2, legs.hops(c)[1], client) for c in legs.circs}
     for c in legs.circs - {held}:
         w.grant(legs.hops(c)[1], numbers[c], PLENTY)
+    # No trickle: a leg that still delivers a little is merely slow, and tor
+    # takes the other one.
+    middle.tell("policy trickle_bytes=0,grace_ms=1000")
+    try:
+        return hold(w, legs, held, middle, numbers, full, used)
+    finally:
+        middle.tell("policy trickle_bytes=8192,grace_ms=3000")
+
+
+def hold(w, legs, held, middle, numbers, full, used):
+    client = legs.client
     now = middle.counters(numbers[held], 0)
     mark = middle.mark()
     w.grant(middle.name, numbers[held], now["in"] + now["out"] + 100)
