@@ -13,6 +13,8 @@ const MAX_PASSES: usize = 4;
 /// What is risked at a hop that has confirmed nothing on this circuit yet; then twice what it confirmed. (The cap of
 /// `Terms` is the limit of that.)
 const FIRST_BYTES: u64 = 1 << 20;
+/// Whoever does not hold us is not paid sooner than this after the hellos, while another hop's offer is to come.
+const OFFER_MS: u64 = 1_000;
 /// A watch is set at least so many cells ahead.
 const WATCH_CELLS: u64 = 64;
 
@@ -36,6 +38,11 @@ impl Pay {
         let holds = |h: &HopState| h.request.as_ref().is_some_and(|r| r.state > 0);
         let held = c.hops.iter().zip(&dues).position(|(h, due)| holds(h) && !due.is_zero());
         let reach = held.map_or(c.speaking, |k| k + 1).min(self.edges.reach(now, c.hops.iter().map(|h| &h.hop)));
+        // Offers of farther hops are on their way: one pass for all is cheaper than one for each.
+        let comes = |h: &HopState| h.offer.is_none() && h.not_before <= now && now < h.hello.0.saturating_add(OFFER_MS);
+        if held.is_none() && c.hops.iter().take(reach).any(comes) {
+            return;
+        }
         let ready = c.hops.iter().take(reach).take_while(|h| h.may_be_paid(now)).count();
         if ready == 0 || on_circuit().count() >= MAX_PASSES {
             return;

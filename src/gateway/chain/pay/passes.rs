@@ -115,8 +115,14 @@ impl Pay {
             _ => return,
         };
         let Some(index) = self.passes.iter().position(|p| p.owns(&subject)) else { return };
+        let circ = self.passes[index].circ;
         let steps = self.passes[index].on_message(now, via, message);
+        let refused = matches!(steps.last(), Some(Step::Failed { signed: false, .. }));
         self.act(now, rng, links, index, steps, out);
+        if refused {
+            // Whoever stands before the hop that said no is paid without it.
+            self.settle(now, rng, links, circ, out);
+        }
     }
 
     pub(super) fn act(
