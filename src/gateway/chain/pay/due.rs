@@ -1,5 +1,5 @@
 //! What is due on a circuit, and when to look again.
-use super::super::pass::{Stage, Via};
+use super::super::pass::{Pass, Stage, Via};
 use super::{Circuit, HopState, Pay, Terms, wire_hop};
 use crate::gateway::core::message::Offer;
 use crate::gateway::core::price::{Ahead, bytes_for};
@@ -30,13 +30,18 @@ pub(super) struct Rate {
 impl Pay {
     /// Pay what is due on a circuit, everybody in one pass, the nearest first when it holds us.
     pub fn settle(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
-        let on_circuit = || self.passes.iter().filter(|p| p.circ == circ && p.call.is_none());
         let Some(c) = self.circuits.get(&circ).filter(|c| c.began) else { return };
         // Replies from behind a hop that holds are held too: it is paid first and alone. A request that was paid since
         // says nothing any more.
+        let holds =
+            |h: &HopState| h.request.as_ref().is_some_and(|r| r.state > 0) && !due(h, &c.rate, &self.terms).is_zero();
+        let held = c.hops.iter().take(c.speaking).position(holds);
+        if let Some(k) = held {
+            self.drop_stuck(circ, k + 1);
+        }
+        let Some(c) = self.circuits.get(&circ) else { return };
+        let on_circuit = || self.passes.iter().filter(|p| p.circ == circ && p.call.is_none());
         let dues = self.dues(circ, c, c.speaking);
-        let holds = |h: &HopState| h.request.as_ref().is_some_and(|r| r.state > 0);
-        let held = c.hops.iter().zip(&dues).position(|(h, due)| holds(h) && !due.is_zero());
         let reach = held.map_or(c.speaking, |k| k + 1).min(self.edges.reach(now, c.hops.iter().map(|h| &h.hop)));
         // Offers of farther hops are on their way: one pass for all is cheaper than one for each.
         let comes = |h: &HopState| h.offer.is_none() && h.not_before <= now && now < h.hello.0.saturating_add(OFFER_MS);
@@ -59,6 +64,15 @@ impl Pay {
         }
         let Some(tag) = links.tag_of(&guard) else { return };
         self.begin_pass(now, rng, circ, tag, &dues[..=last], None, out);
+    }
+
+    /// A pass that still waits for templates from behind a hop that holds would wait for ever, and what it promised to
+    /// that hop would keep it from being paid: it goes, nothing was signed.
+    fn drop_stuck(&mut self, circ: CircuitId, reach: usize) {
+        let stuck = |p: &Pass| p.circ == circ && p.call.is_none() && p.stage == Stage::Create && p.payees.len() > reach;
+        for pass in self.passes.extract_if(.., |p| stuck(p)) {
+            self.budget.release(&pass.id);
+        }
     }
 
     /// What the first `n` hops are to be paid now, less what passes under way are about to sign.
