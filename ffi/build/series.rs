@@ -64,7 +64,8 @@ impl Series {
         identity(&self.payment)
     }
 
-    /// Applies the patches to `tree`, in order, with zero fuzz and zero offset tolerance for context.
+    /// Applies the patches to `tree`, in order, with zero fuzz: a hunk may have moved, but its context is the same to
+    /// the letter.
     pub fn apply(&self, config: &Config, tree: &Path) -> Result<(), String> {
         for (name, _) in &self.patches {
             let file = config.root.join("patches/tor").join(name);
