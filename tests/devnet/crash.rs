@@ -1,6 +1,6 @@
 //! Payments go on over kill -9 of everybody who takes part in them, and in the end the ledger agrees with all books.
 use crate::common::audit::{Ledger, Pair, lanes, number};
-use crate::common::traffic::Traffic;
+use crate::common::traffic::{Purchases, Traffic};
 use crate::common::{Net, until};
 use magicwave::devnet::network::Topology;
 use std::collections::BTreeMap;
@@ -17,14 +17,22 @@ enum Victim {
     Named(&'static str),
 }
 
-const ROUND: [Victim; 4] = [Victim::Hop(0), Victim::Hop(2), Victim::Named("client1"), Victim::Named("ledger")];
+const ROUND: [Victim; 6] = [
+    Victim::Hop(0),
+    Victim::Hop(1),
+    Victim::Hop(2),
+    Victim::Named("site1"),
+    Victim::Named("client1"),
+    Victim::Named("ledger"),
+];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_of_relay_exit_client_and_ledger_loses_no_money_and_pays_nothing_twice() {
+async fn kill_9_of_every_hop_site_client_and_ledger_loses_no_money_and_pays_nothing_twice() {
     let rounds = if std::env::var_os("MAGICWAVE_LONG").is_some() { 5 } else { 1 };
     let mut net = Net::up(Topology::default()).await;
     let traffic = Traffic::begin(&net, "client1", "/1m.bin");
-    goes_on(&net, &traffic).await;
+    let purchases = Purchases::begin(&net, "client1", "site1");
+    goes_on(&net, &traffic, &purchases).await;
     for victim in std::iter::repeat_n(ROUND, rounds).flatten() {
         let name = match victim {
             Victim::Hop(hop) => paid_hop(&net, hop).await,
@@ -32,13 +40,14 @@ async fn kill_9_of_relay_exit_client_and_ledger_loses_no_money_and_pays_nothing_
         };
         net.say(&format!("kill -9 {name}, so far (whole, broken, bytes) {:?}", traffic.counts()));
         net.crash(&name).await;
-        goes_on(&net, &traffic).await;
+        goes_on(&net, &traffic, &purchases).await;
         let lanes = net.nobody_claims_more_than_was_signed().await;
         net.say(&format!("on again after {name}; {lanes} lanes seen from both ends"));
     }
     let (whole, broken, bytes) = traffic.end().await;
-    net.say(&format!("{whole} downloads whole, {broken} broken, {bytes} bytes"));
-    until("everything that is held has landed", Duration::from_secs(60), || all_landed(&net)).await;
+    net.say(&format!("{whole} downloads whole, {broken} broken, {bytes} bytes, {} files bought", purchases.count()));
+    drop(purchases);
+    until("everything that is held has landed", Duration::from_secs(120), || all_landed(&net)).await;
     net.say("all landed");
     net.nobody_claims_more_than_was_signed().await;
     let (ledger, pairs) = (net.ledger().await, net.pairs());
@@ -56,12 +65,12 @@ async fn kill_9_of_relay_exit_client_and_ledger_loses_no_money_and_pays_nothing_
     net.devnet.stop().await.expect("stops");
 }
 
-/// Until three more downloads arrived whole and two more payments were confirmed by every payee.
-async fn goes_on(net: &Net, traffic: &Traffic) {
-    let (whole, _, _) = traffic.counts();
+/// Until three more downloads arrived whole, another file was bought and two more payments were confirmed by every payee.
+async fn goes_on(net: &Net, traffic: &Traffic, purchases: &Purchases) {
+    let (whole, bought) = (traffic.counts().0, purchases.count());
     let paid = net.completed("client1").await;
     until("downloads and payments go on", Duration::from_secs(60), || async {
-        traffic.counts().0 >= whole + 3 && net.completed("client1").await >= paid + 2
+        traffic.counts().0 >= whole + 3 && purchases.count() > bought && net.completed("client1").await >= paid + 2
     })
     .await;
 }

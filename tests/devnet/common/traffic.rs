@@ -2,6 +2,7 @@
 use super::Net;
 use magicwave::devnet::demo::download::{Go, download};
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -71,5 +72,46 @@ async fn run(tally: Arc<Tally>, socks: SocketAddr, web: SocketAddr, path: &'stat
                 tally.broken.fetch_add(1, Ordering::Relaxed)
             }
         };
+    }
+}
+
+/// A loop of `magicwave fetch` of a file that a web service wants to be paid for; dropping it ends it.
+pub struct Purchases {
+    bought: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl Purchases {
+    /// Begins.
+    pub fn begin(net: &Net, client: &str, site: &str) -> Purchases {
+        let listen = net.devnet.node(site).expect("node").listen.expect("a site listens");
+        let api = net.devnet.node(client).expect("node").api_socket.clone().expect("API");
+        let (socks, bought) = (net.socks(client), Arc::new(AtomicU64::new(0)));
+        let count = bought.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let mut fetch = tokio::process::Command::new(env!("CARGO_BIN_EXE_magicwave"));
+                fetch.arg("fetch").arg(format!("http://{listen}/1m.bin")).arg("--socks").arg(socks.to_string());
+                fetch.arg("--api").arg(&api).kill_on_drop(true);
+                fetch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                match tokio::time::timeout(Duration::from_secs(60), fetch.status()).await {
+                    Ok(Ok(status)) if status.success() => count.fetch_add(1, Ordering::Relaxed),
+                    _ => 0,
+                };
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        });
+        Purchases { bought, task }
+    }
+
+    /// Files that came whole.
+    pub fn count(&self) -> u64 {
+        self.bought.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Purchases {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
