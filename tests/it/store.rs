@@ -36,6 +36,7 @@ fn link(id: u8) -> LinkRow {
         period: 600,
         since_ms: u64::from(id),
         dropped: false,
+        closing: false,
     }
 }
 

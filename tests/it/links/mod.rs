@@ -2,6 +2,8 @@
 #[cfg(feature = "node")]
 mod books;
 mod claims;
+mod closing;
+mod closing_crashes;
 mod crashes;
 mod flushes;
 mod forgetting;

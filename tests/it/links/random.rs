@@ -79,10 +79,10 @@ fn play(seed: u64, acts: &[Act]) {
         let landed = sum(payee, Role::Payee, |l| l.landed);
         assert!(credited <= landed && landed <= owed, "{credited} {landed} {owed}");
         // To the stroop on the ledger: what came in, less what lies in escrows or left them.
+        // What is back from escrows that ended is in the balance.
         let own = world.lanes(payee);
-        let funded =
-            own.iter().filter(|l| l.role == Role::Payer && world.view(&l.escrow).is_some_and(|v| v.subentries == 3));
-        let out: u64 = funded.map(|l| l.deposit.get()).sum();
+        let paid = |l: &EscrowRow| world.lanes_by(&l.escrow, Role::Payee).map_or(0, |l| l.landed.get());
+        let out: u64 = own.iter().filter(|l| l.role == Role::Payer).map(|l| world.balance(&l.escrow) + paid(l)).sum();
         assert_eq!(world.node_balance(payee) + out, start[payee] + landed);
     }
 }

@@ -120,7 +120,8 @@ impl World {
             for lane in self.lanes(number).into_iter().filter(|l| l.state.is_usable() || l.state.name() == "spent") {
                 let frozen = lane.frozen.as_ref().map_or(0, |f| f.held.cumulative.get());
                 let held = lane.landed.get() + frozen + lane.held.cumulative.get();
-                let gone = lane.deposit.get() - self.balance(&lane.escrow).min(lane.deposit.get());
+                let there = lane.returned.map_or_else(|| self.balance(&lane.escrow), |back| back.get());
+                let gone = lane.deposit.get() - there.min(lane.deposit.get());
                 match lane.role {
                     Role::Payer => {
                         assert!(lane.total <= lane.deposit, "signed more than is there: {lane:?}");
