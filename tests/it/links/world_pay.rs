@@ -133,7 +133,11 @@ impl World {
                         let payer = self.lanes_by(&lane.escrow, Role::Payer).expect("the payer's lane");
                         assert!(held <= payer.total.get(), "holds more than was signed: {lane:?} {payer:?}");
                         let sure = lane.landed.get() + frozen + lane.held.cumulative.get();
-                        let promised = lane.carry.map_or(0, |c| c.amount.get());
+                        let over = lane.state.name() == "spent";
+                        let lost =
+                            node.events.iter().filter(|e| over && e.what == "claim_lost" && e.link == Some(lane.link));
+                        let promised =
+                            lane.carry.map_or(0, |c| c.amount.get()) + lost.map(|e| e.amount.get()).sum::<u64>();
                         assert!(lane.total.get() <= sure + promised, "credited more than is covered: {lane:?}");
                         assert!(lane.total <= payer.total, "credited more than was signed: {lane:?} {payer:?}");
                     }
