@@ -50,6 +50,11 @@ impl Links {
         lane.role == Role::Payer && lane.state.is_usable() && lane.seq_time != 0 && now_ms >= lane.clock_ms(16)
     }
 
+    /// Payer: E's clock is not known yet, because the lane was retired before E was read.
+    pub(super) fn is_unread(&self, lane: &EscrowRow) -> bool {
+        lane.role == Role::Payer && lane.state == EscrowState::Retired && lane.seq_time == 0
+    }
+
     /// Signs R for a lane whose period is over, and submits it.
     pub(super) fn begin_refund(&mut self, now_ms: u64, mut lane: EscrowRow, out: &mut Out) {
         let escrow = lane.escrow;

@@ -55,7 +55,9 @@ impl Links {
             EscrowState::Funded => self.talk_opening(&lane, out),
             EscrowState::Refunded if entry.rest.is_some() => return, // waits for our account's sequence number
             EscrowState::Refunded => return self.ask_escrow(now_ms, escrow, out),
-            _ if look || self.is_refundable(now_ms, &lane) => return self.ask_escrow(now_ms, escrow, out),
+            _ if look || self.is_unread(&lane) || self.is_refundable(now_ms, &lane) => {
+                return self.ask_escrow(now_ms, escrow, out);
+            }
             EscrowState::Offered => return,
             _ if lane.role == Role::Payer && lane.frozen.is_some() => return self.ask_escrow(now_ms, escrow, out),
             _ if lane.role == Role::Payee && self.poke_payee(now_ms, &lane, out) => {}

@@ -261,6 +261,22 @@ fn all_links_close_at_whatever_stage_they_are() {
 }
 
 #[test]
+fn an_escrow_that_was_funded_and_not_yet_read_when_its_link_closed_comes_back() {
+    let mut world = World::new(105, 2, 0, &short());
+    let relay = world.relay(1);
+    world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
+    world.run_until(0, "funding");
+    world.flaky = 100;
+    world.run_until(0, "funded");
+    world.close(0);
+    world.run(5);
+    assert_eq!((world.lanes(0)[0].state.name(), world.lanes(0)[0].seq_time), ("retired", 0));
+    world.flaky = 0;
+    world.run_until(0, "spent");
+    world.all_is_back(0);
+}
+
+#[test]
 fn closing_one_link_leaves_the_others_and_is_remembered() {
     let mut world = World::new(98, 3, 0, &short());
     world.open(0, 1);
