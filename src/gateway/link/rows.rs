@@ -127,9 +127,10 @@ pub const RECENT: usize = 64;
 /// ```text
 /// payer: Planned ─O1 signed→ Creating ─landed→ Created ─refund signed→ Funding ─landed→ Funded ─partner: open→ Open
 ///           ↑                   │ seq. used     │ link dropped            │ failed        │ too late            │ newer lane,
-///           └───────────────────┘               ↓                         ↓               ↓                     │ O over, closed
+///           └───────────────────┘               ↓                         ↓               ↓                     │ or closed
 ///                                             Spare ─next lane→ Created  Dropped       Retired ←────────────────┘
 ///
+///        Open or
 ///        Retired ─O over, R signed→ Refunding ─landed→ Refunded ─reclaim signed→ Reclaiming ─landed, or E gone→ Spent
 ///           ↑                           │ a claim landed   ↑                         │ failed
 ///           └───────────────────────────┘                  └─────────────────────────┘
