@@ -7,6 +7,8 @@ mod closing_crashes;
 mod crashes;
 mod flushes;
 mod forgetting;
+#[cfg(feature = "node")]
+mod horizon;
 mod hostile;
 mod lost;
 mod opening;
