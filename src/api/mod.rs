@@ -7,6 +7,7 @@
 //! | GET /api/events?limit=N | the newest lines of the journal of money, newest first |
 //! | POST /api/pay | pay what a web service asked for: {origin, isolation, offer, request, session} |
 //! | POST /api/flush | bring signed claims to the ledger now |
+//! | POST /api/close | close all links on which this node pays: no new payments on them, and each deposit comes back by itself once its escrow was silent for its period (a claim that lands begins the time anew). Answers {"returning": [{link, escrow, state, amount, due_ms}]}: stroops at least, unix milliseconds (0: not yet known). Repeat it to look again; `escrow_refunded` and `escrow_reclaimed` in the journal say what it came to. Partners that are paid later get new links |
 pub mod client;
 
 use crate::error::{Error, Result};
@@ -40,6 +41,8 @@ pub trait Backend: Send + Sync + 'static {
     fn pay(&self, call: PayCall) -> BoxFuture<'_, PayAnswer>;
     /// For POST /api/flush.
     fn flush(&self) -> BoxFuture<'_, Result<serde_json::Value>>;
+    /// For POST /api/close.
+    fn close(&self) -> BoxFuture<'_, Result<serde_json::Value>>;
 }
 
 #[derive(Deserialize)]
@@ -61,6 +64,7 @@ pub async fn serve(listener: UnixListener, token: String, backend: Arc<dyn Backe
         .route("/api/events", get(events))
         .route("/api/pay", post(pay))
         .route("/api/flush", post(flush))
+        .route("/api/close", post(close))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(shared.clone(), guard))
         .with_state(shared);
@@ -139,4 +143,8 @@ async fn pay(State(shared): State<Arc<Shared>>, Json(call): Json<PayCall>) -> Js
 
 async fn flush(State(shared): State<Arc<Shared>>) -> Response {
     reply(shared.backend.flush().await)
+}
+
+async fn close(State(shared): State<Arc<Shared>>) -> Response {
+    reply(shared.backend.close().await)
 }

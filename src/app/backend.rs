@@ -19,6 +19,8 @@ use tokio::time::Instant;
 
 /// A web payment is tried for so long: links open on the way.
 const PAY_PATIENCE: Duration = Duration::from_secs(90);
+/// The gateway answers a close from its own books.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 /// Between two tries.
 const PAY_PAUSE: Duration = Duration::from_millis(400);
 
@@ -83,6 +85,18 @@ impl crate::api::Backend for Backend {
         Box::pin(async {
             send_back(&self.events, Event::Flush).await;
             Ok(json!({"flushing": true}))
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<Value>> {
+        Box::pin(async {
+            let full = || Error::later("MW-APP-4", "too many calls wait for the gateway; try again soon");
+            let (call, answer) = self.calls.open().ok_or_else(full)?;
+            send_back(&self.events, Event::Close { call }).await;
+            match tokio::time::timeout(CLOSE_PATIENCE, answer).await {
+                Ok(Ok(Answer::Closing(returning))) => Ok(json!({"returning": to_json(&returning)?})),
+                _ => Err(internal()),
+            }
         })
     }
 }

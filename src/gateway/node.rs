@@ -136,6 +136,10 @@ impl Gateway {
                 }
             }
             Event::Flush => self.links.flush_all(now, rng, out),
+            Event::Close { call } => {
+                let answer = Answer::Closing(self.links.close(now, None, out));
+                out.effects.push(Effect::Answer { call, answer });
+            }
         }
     }
 

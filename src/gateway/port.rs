@@ -275,6 +275,11 @@ pub enum Event {
     Tick,
     /// Flush what can be flushed.
     Flush,
+    /// Close all links on which we pay; answered with what comes back.
+    Close {
+        /// Names the call for `Effect::Answer`.
+        call: u64,
+    },
 }
 
 /// What the http front of a site asks.
@@ -296,7 +301,7 @@ pub enum SiteAsk {
     },
 }
 
-/// Answers to `Event::Site` and `Event::Pay`.
+/// Answers to `Event::Site`, `Event::Pay` and `Event::Close`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Messages of the gateway.
@@ -321,6 +326,8 @@ pub enum Answer {
     Failed(super::core::message::RefusalCode),
     /// It is not, and the client's own claim was signed: asking again would pay again.
     Lost(super::core::message::RefusalCode),
+    /// All links on which we pay are being closed: what comes back, and when.
+    Closing(Vec<super::link::Returning>),
 }
 
 impl Answer {

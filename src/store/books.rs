@@ -21,6 +21,8 @@ pub struct Balance {
     pub flushed: Stroops,
     /// As payer: seen to have left the escrow.
     pub seen: Stroops,
+    /// As payer: came back out of escrows that ended.
+    pub returned: Stroops,
     /// Fees on the ledger, native stroops.
     pub fees: u64,
 }
@@ -37,6 +39,8 @@ pub struct Books {
     /// See [`Balance`].
     pub seen: Stroops,
     /// See [`Balance`].
+    pub returned: Stroops,
+    /// See [`Balance`].
     pub fees: u64,
     /// Each thing that does not add up, in words; empty when all is well.
     pub wrong: Vec<String>,
@@ -46,8 +50,10 @@ pub struct Books {
 const COMPARE: &str = "
 SELECT hex(l.link), l.role,
     CASE l.role WHEN 'payer' THEN coalesce(b.signed, 0) ELSE coalesce(b.credited, 0) END, l.total,
-    CASE l.role WHEN 'payer' THEN coalesce(b.seen, 0) ELSE coalesce(b.flushed, 0) END, l.landed
-FROM (SELECT link, role, sum(total) AS total, sum(landed) AS landed FROM escrows GROUP BY link, role) l
+    CASE l.role WHEN 'payer' THEN coalesce(b.seen, 0) ELSE coalesce(b.flushed, 0) END, l.landed,
+    coalesce(b.returned, 0), l.returned
+FROM (SELECT link, role, sum(total) AS total, sum(landed) AS landed,
+    sum(coalesce(json_extract(body, '$.returned'), 0)) AS returned FROM escrows GROUP BY link, role) l
 LEFT JOIN balances b ON b.link = l.link";
 
 /// Journal lines about money of a link that no lane knows.
@@ -59,7 +65,7 @@ WHERE signed + credited + flushed + seen > 0 AND link NOT IN (SELECT link FROM e
 const OVERDRAWN: &str = "SELECT hex(escrow), role FROM escrows WHERE total > deposit OR landed > deposit";
 
 pub(super) fn balances(db: &Connection) -> Result<Vec<Balance>> {
-    let sql = "SELECT link, signed, credited, flushed, seen, fees FROM balances ORDER BY link";
+    let sql = "SELECT link, signed, credited, flushed, seen, returned, fees FROM balances ORDER BY link";
     let mut query = db.prepare_cached(sql).map_err(failed)?;
     let rows = query.query_map([], |row| {
         let link = row.get(0)?;
@@ -70,7 +76,8 @@ pub(super) fn balances(db: &Connection) -> Result<Vec<Balance>> {
                 credited: stroops(row, 2)?,
                 flushed: stroops(row, 3)?,
                 seen: stroops(row, 4)?,
-                fees: number(row, 5)?,
+                returned: stroops(row, 5)?,
+                fees: number(row, 6)?,
             })
         })())
     });
@@ -86,6 +93,7 @@ pub(super) fn check(db: &Connection) -> Result<Books> {
             (&mut books.credited, balance.credited),
             (&mut books.flushed, balance.flushed),
             (&mut books.seen, balance.seen),
+            (&mut books.returned, balance.returned),
         ] {
             *sum = sum.add(part).unwrap_or(Stroops::MAX);
         }
@@ -95,9 +103,11 @@ pub(super) fn check(db: &Connection) -> Result<Books> {
     let mut rows = query.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
         let (link, role): (String, String) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
-        for (what, journal, lanes) in
-            [("paid", number(row, 2)?, number(row, 3)?), ("landed", number(row, 4)?, number(row, 5)?)]
-        {
+        for (what, journal, lanes) in [
+            ("paid", number(row, 2)?, number(row, 3)?),
+            ("landed", number(row, 4)?, number(row, 5)?),
+            ("returned", number(row, 6)?, number(row, 7)?),
+        ] {
             if journal != lanes {
                 books
                     .wrong

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use rusqlite::Connection;
 
 /// Version of the tables.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Says whose file it is ("MWv1").
 const APPLICATION: i32 = 0x4d57_7631;
@@ -49,6 +49,21 @@ CREATE VIEW balances AS SELECT
     FROM events WHERE link IS NOT NULL GROUP BY link;
 ";
 
+/// Version 1 to 2: deposits come back, at a fee.
+const RETURNS: &str = "
+DROP VIEW balances;
+CREATE VIEW balances AS SELECT
+    link,
+    SUM(CASE WHEN what IN ('claim_signed', 'claim_adopted') THEN amount ELSE 0 END) AS signed,
+    SUM(CASE WHEN what = 'claim_accepted' THEN amount ELSE 0 END) AS credited,
+    SUM(CASE WHEN what = 'flush_landed' THEN amount ELSE 0 END) AS flushed,
+    SUM(CASE WHEN what = 'landing_seen' THEN amount ELSE 0 END) AS seen,
+    SUM(CASE WHEN what = 'escrow_reclaimed' THEN amount ELSE 0 END) AS returned,
+    SUM(CASE WHEN what IN ('escrow_created', 'escrow_funded', 'escrow_failed', 'flush_landed', 'flush_failed',
+        'escrow_refunded', 'refund_failed', 'escrow_reclaimed', 'reclaim_failed') THEN fee ELSE 0 END) AS fees
+    FROM events WHERE link IS NOT NULL GROUP BY link;
+";
+
 /// Makes the tables in a new file; leaves those of this version alone. `MW-STORE-3`: another program's file, or of a
 /// later version.
 pub(super) fn prepare(db: &mut Connection) -> Result<()> {
@@ -59,13 +74,19 @@ pub(super) fn prepare(db: &mut Connection) -> Result<()> {
     if application == i64::from(APPLICATION) && version == i64::from(VERSION) {
         return Ok(());
     }
+    if application == i64::from(APPLICATION) && version == 1 {
+        let tx = db.transaction().map_err(failed)?;
+        tx.execute_batch(RETURNS).map_err(failed)?;
+        tx.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+        return tx.commit().map_err(failed);
+    }
     if application != 0 || version != 0 {
         let text =
             format!("The store has version {version}, this program knows {VERSION}; use the program that wrote it.");
         return Err(Error::never("MW-STORE-3", text));
     }
     let tx = db.transaction().map_err(failed)?;
-    tx.execute_batch(TABLES).map_err(failed)?;
+    tx.execute_batch(TABLES).and_then(|()| tx.execute_batch(RETURNS)).map_err(failed)?;
     tx.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
     tx.pragma_update(None, "user_version", VERSION).map_err(failed)?;
     tx.commit().map_err(failed)

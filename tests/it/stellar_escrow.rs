@@ -13,7 +13,7 @@ use magicwave::wallet::{ACCOUNT, ESCROW, LINK_SIGNER, Wallet};
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-const PASSPHRASE: &str = "a ledger of one test";
+pub(crate) const PASSPHRASE: &str = "a ledger of one test";
 const UNIT: u64 = 10_000_000;
 /// The observation period: long enough for the claims below, short enough to wait for.
 const PERIOD: u32 = 6;
@@ -104,8 +104,8 @@ async fn the_server_is_asked_for_its_network_and_fees() {
 }
 
 /// The embedded ledger behind its own port, and the adapter to it.
-struct World {
-    ledger: HorizonLedger,
+pub(crate) struct World {
+    pub(crate) ledger: HorizonLedger,
     network: NetworkId,
     server: tokio::task::JoinHandle<()>,
 }
@@ -117,7 +117,7 @@ impl Drop for World {
 }
 
 impl World {
-    async fn start(submission: Submission) -> World {
+    pub(crate) async fn start(submission: Submission) -> World {
         let config = NodeConfig { close_every: Duration::from_millis(200), ..NodeConfig::new(PASSPHRASE) };
         let node = Node::in_memory(config).expect("a ledger");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -129,7 +129,7 @@ impl World {
     }
 
     /// Accounts for payer and payee, an issuer that can take nothing back, and 1000 units for the payer.
-    async fn issue(&self, code: &str, payer: &Wallet, payee: &Wallet) -> Asset {
+    pub(crate) async fn issue(&self, code: &str, payer: &Wallet, payee: &Wallet) -> Asset {
         let root = SecretSeed::from_bytes(&self.network.0);
         let issuer = wallet(3);
         let asset = Asset::credit(code, issuer.account()).expect("valid");
@@ -212,7 +212,7 @@ impl World {
         Source { network: self.network, account: *account, sequence, fee_per_op: 100, max_time: 0 }
     }
 
-    async fn view(&self, account: &AccountKey) -> AccountView {
+    pub(crate) async fn view(&self, account: &AccountKey) -> AccountView {
         self.ledger.account(account).await.expect("read").expect("exists")
     }
 
@@ -240,10 +240,10 @@ fn bump(inner: &Signed, payer: &SecretSeed, fee: i64) -> Signed {
     template::fee_bump(inner, &payer.public(), fee).expect("enough").sign(&[payer]).expect("one")
 }
 
-fn units(units: u64) -> Stroops {
+pub(crate) fn units(units: u64) -> Stroops {
     Stroops::new(units * UNIT).expect("in range")
 }
 
-fn wallet(byte: u8) -> Wallet {
+pub(crate) fn wallet(byte: u8) -> Wallet {
     Wallet::new(SecretSeed::from_bytes(&[byte; 32]))
 }

@@ -36,6 +36,7 @@ fn link(id: u8) -> LinkRow {
         period: 600,
         since_ms: u64::from(id),
         dropped: false,
+        closing: false,
     }
 }
 
@@ -148,7 +149,7 @@ fn only_the_owner_can_read_any_file_of_the_store() {
 
 #[test]
 fn a_foreign_or_newer_file_is_refused_and_left_alone() {
-    for (application, version) in [(1, 1), (0, 7), (0x4d57_7631, 2)] {
+    for (application, version) in [(1, 1), (0, 7), (0x4d57_7631, 3)] {
         let dir = dir();
         let db = raw(dir.path());
         db.pragma_update(None, "application_id", application).expect("set");
@@ -199,10 +200,41 @@ fn books_that_do_not_add_up_are_found() {
     for wrong in [
         vec![Row::Escrow(lane(1, 51, 20).into())],
         vec![Row::Escrow(lane(1, 50, 21).into())],
+        vec![Row::Escrow(EscrowRow { returned: Some(amount(980)), ..lane(1, 50, 20) }.into())],
         vec![Row::Escrow(lane(1, 50, 20).into()), event("claim_signed", 2, 1)],
     ] {
         store.commit(&wrong).expect("committed");
         assert_eq!(reader.check().expect("checked").wrong.len(), 1, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_store_of_the_first_version_is_brought_up_to_date_with_its_rows() {
+    let dir = dir();
+    let mut store = open(&dir);
+    let spent = EscrowRow { state: EscrowState::Spent, returned: Some(amount(980)), ..lane(1, 20, 20) };
+    let rows = [
+        Row::Link(link(1).into()),
+        Row::Escrow(spent.into()),
+        event("claim_signed", 1, 20),
+        event("landing_seen", 1, 20),
+        event("escrow_refunded", 1, 0),
+        event("escrow_reclaimed", 1, 980),
+        event("flush_submitted", 1, 0),
+    ];
+    store.commit(&rows).expect("committed");
+    drop(store);
+    let db = raw(dir.path());
+    db.execute_batch("DROP VIEW balances; CREATE VIEW balances AS SELECT 1 AS signed; PRAGMA user_version = 1;")
+        .expect("as it was");
+    drop(db);
+    for _ in 0..2 {
+        let mut store = open(&dir);
+        let [balance] = store.reader().and_then(|r| r.balances()).expect("balances")[..] else { panic!("one link") };
+        assert_eq!((balance.signed, balance.seen, balance.returned), (amount(20), amount(20), amount(980)));
+        assert_eq!(balance.fees, 6, "of the refund and the reclaim; a submission costs nothing yet");
+        assert_eq!(store.reader().and_then(|r| r.check()).expect("checked").wrong, Vec::<String>::new());
+        assert_eq!(store.load(10).expect("loaded").escrows.len(), 1);
     }
 }
 

@@ -69,7 +69,7 @@ impl Links {
         let Some(mut lane) = self.open_lane(link).cloned() else {
             return Err(match self.links.get(link).map(|_| self.can_pay_link(link)) {
                 Some(Readiness::NoFunds) => RefusalCode::NO_FUNDS,
-                Some(Readiness::NoCapacity) => RefusalCode::NO_CAPACITY,
+                Some(Readiness::NoCapacity | Readiness::Closing) => RefusalCode::NO_CAPACITY,
                 _ => RefusalCode::ESCROW_PENDING,
             });
         };

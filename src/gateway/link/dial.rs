@@ -64,6 +64,9 @@ impl Links {
     /// Makes sure that a link with an open escrow towards `relay` exists or is being made. Idempotent.
     pub fn want_payee(&mut self, now_ms: u64, rng: &mut impl Rng, relay: RelayId, out: &mut Out) {
         if let Some(link) = self.link_with(&relay, Role::Payer).filter(|l| l.row.dials).map(|l| l.row.id) {
+            if self.is_closing(&link) {
+                return; // a new one once it is gone
+            }
             self.plan_if_needed(now_ms, &link, out);
             self.dials.entry((relay, Role::Payer)).or_insert_with(|| Dial::new(Some(link), true));
         } else if !self.dials.contains_key(&(relay, Role::Payer)) {
@@ -126,7 +129,9 @@ impl Links {
     }
 
     fn readiness(&self, link: &Link) -> Readiness {
-        if self.open_lane(&link.row.id).is_some() {
+        if link.row.closing {
+            Readiness::Closing
+        } else if self.open_lane(&link.row.id).is_some() {
             Readiness::Ready
         } else if self.opening.no_funds {
             Readiness::NoFunds
@@ -159,6 +164,7 @@ impl Links {
             period: self.limits.period_secs,
             since_ms: now_ms,
             dropped: false,
+            closing: false,
         }
     }
 

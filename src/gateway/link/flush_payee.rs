@@ -157,18 +157,24 @@ impl Links {
     }
 
     /// Somebody else used the epoch's sequence number (us, before our store was put back; or the payer's refund).
-    pub(super) fn on_flush_displaced(&mut self, now_ms: u64, lane: EscrowRow, out: &mut Out) {
+    pub(super) fn on_flush_displaced(&mut self, now_ms: u64, mut lane: EscrowRow, out: &mut Out) {
         let seen = self.lanes.get(&lane.escrow).and_then(|l| l.seen);
         // Only a look at E from after the number was used says what landed.
         let used = lane.pending_tx().map_or(i64::MAX, |tx| tx.sequence);
         let Some((left, sequence)) = seen.filter(|(_, sequence)| *sequence >= used) else {
             return self.pause(now_ms, &lane.escrow);
         };
-        if self.is_refunded(&lane, sequence) {
-            return self.end_lane(now_ms, lane, out);
-        }
         let most = lane.frozen.as_ref().map_or(Stroops::ZERO, |f| f.held.cumulative);
         let landed = left.saturating_sub(lane.landed).min(most);
+        if self.is_refunded(&lane, sequence) {
+            // The refund won, or came after the flush.
+            lane.landed = lane.landed.add(landed).unwrap_or(lane.landed);
+            if !landed.is_zero() {
+                self.note(now_ms, "flush_landed", &lane, landed, 0, out);
+                reduce(&mut lane, landed);
+            }
+            return self.end_lane(now_ms, lane, out);
+        }
         self.end_flush(now_ms, lane, landed, 0, out);
     }
 
@@ -223,5 +229,12 @@ impl Links {
         lane.state = EscrowState::Spent;
         lane.frozen = None;
         self.save(lane, out);
+    }
+}
+
+/// What landed of the epoch that is frozen is held there no more.
+fn reduce(lane: &mut EscrowRow, landed: Stroops) {
+    if let Some(frozen) = &mut lane.frozen {
+        frozen.held.cumulative = frozen.held.cumulative.saturating_sub(landed);
     }
 }

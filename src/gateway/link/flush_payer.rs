@@ -1,6 +1,6 @@
 //! The payer's side of a flush: freezes the epoch, and carries what did not land once it saw for itself.
 use super::links::Links;
-use super::rows::{EscrowRow, EscrowState, Frozen, Held};
+use super::rows::{EscrowRow, Frozen, Held};
 use crate::gateway::core::message::{Claim, FlushBegin, FlushDone, Id, Message, RefusalCode};
 use crate::gateway::port::{AccountView, Out};
 use crate::stellar::template::MAX_EPOCH;
@@ -84,7 +84,8 @@ impl Links {
     pub(super) fn on_payer_view(&mut self, now_ms: u64, mut lane: EscrowRow, view: &AccountView, out: &mut Out) {
         let Some(terms) = self.terms(&lane) else { return };
         if self.is_refunded(&lane, view.sequence) {
-            return self.end_lane(now_ms, lane, out);
+            self.on_seen_refunded(now_ms, lane, view, out);
+            return;
         }
         let before = lane.clone();
         lane.seq_time = lane.seq_time.max(view.sequence_time);
@@ -101,13 +102,13 @@ impl Links {
             let signature = self.signature(&lane, lane.epoch, carried);
             lane.held = Held { cumulative: carried, signature };
             self.note(now_ms, "landing_seen", &lane, seen, 0, out);
-            if lane.state == EscrowState::Retired && carried.is_zero() {
-                return self.end_lane(now_ms, lane, out);
-            }
         }
         let escrow = lane.escrow;
         if lane != before {
             self.save(lane.clone(), out);
+        }
+        if self.is_refundable(now_ms, &lane) {
+            return self.begin_refund(now_ms, lane, out);
         }
         match over {
             Some(_) => self.say_claim(&lane, out),

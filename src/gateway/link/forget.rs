@@ -56,6 +56,11 @@ impl Links {
         }
     }
 
+    /// A deposit is worth while here: a service asked for the link, or somebody of ours did a while ago at most.
+    pub(super) fn is_wanted(&self, link: &Link) -> bool {
+        !link.row.dials || self.dials.values().any(|d| d.wanted && d.link == Some(link.row.id))
+    }
+
     /// Links without a partner and without a deposit go; what was set aside for them is free again.
     pub(super) fn sweep(&mut self, now_ms: u64, out: &mut Out) {
         self.end_wishes(now_ms);
@@ -71,7 +76,7 @@ impl Links {
         let gone: Vec<Id> = self
             .links
             .values()
-            .filter(|l| late(l) && !wanted(&l.row.id) && self.is_empty(&l.row.id))
+            .filter(|l| self.is_closed(&l.row.id) || late(l) && !wanted(&l.row.id) && self.is_empty(&l.row.id))
             .map(|l| l.row.id)
             .collect();
         for id in gone {
@@ -87,6 +92,7 @@ impl Links {
             }
             for dial in self.dials.values_mut().filter(|d| d.link == Some(id)) {
                 dial.link = None;
+                dial.wanted = false;
             }
         }
         let over: Vec<(RelayId, Role)> =

@@ -201,6 +201,7 @@ impl Links {
             period: hello.period,
             since_ms: now_ms,
             dropped: false,
+            closing: false,
         };
         let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
         self.links.insert(hello.link, link);

@@ -15,6 +15,8 @@ const LINK_KEY: &str = "link-key";
 const LINK_TAG: &str = "link-tag";
 /// Operations of O1 at most, for its fee.
 const OPEN_OPS: u64 = 4;
+/// The same for the transaction that empties and merges E.
+const RECLAIM_OPS: u64 = 3;
 /// Reserves that the payer lends to an escrow: two for the account, its trustline, two signers.
 pub(super) const ESCROW_RESERVES: u64 = 5;
 
@@ -89,8 +91,7 @@ impl Identity {
     }
     /// O1 for the escrow of `index`, `sequence` being that of our account as it stands.
     pub(super) fn open(&self, index: u32, sequence: i64, fee: u64) -> Result<Tx> {
-        let fee_per_op = u32::try_from(fee / OPEN_OPS).unwrap_or(u32::MAX / 8).max(template::BASE_FEE);
-        let source = Source { network: self.network, account: self.account(), sequence, fee_per_op, max_time: 0 };
+        let source = self.source(sequence, fee, OPEN_OPS);
         let escrow = self.escrow_key(index);
         let signed = template::open(&source, &escrow.public(), &self.asset)?.sign(&[&self.account, &escrow])?;
         Ok(Tx { hash: signed.hash(), envelope: signed.to_xdr()?, sequence: sequence.saturating_add(1), fee })
@@ -112,6 +113,35 @@ impl Identity {
         let signature = claim.signature.unwrap_or([0; 64]);
         let inner = template::complete_claim(terms, epoch, claim.cumulative, &signature, signer)?;
         self.bump(&inner, terms.claim_sequence(epoch)?, fee)
+    }
+    /// R in its fee bump; checks the payee's signature.
+    pub(super) fn refund(
+        &self,
+        terms: &EscrowTerms,
+        signer: &SecretSeed,
+        signature: &Signature,
+        fee: u64,
+    ) -> Result<Tx> {
+        let inner = template::complete_refund(terms, signer, signature)?;
+        self.bump(&inner, terms.refund_sequence(), fee)
+    }
+    /// Takes `rest` out of E after R and merges E, `sequence` being that of our account as it stands.
+    pub(super) fn reclaim(
+        &self,
+        terms: &EscrowTerms,
+        signer: &SecretSeed,
+        rest: Stroops,
+        sequence: i64,
+        fee: u64,
+    ) -> Result<Tx> {
+        let source = self.source(sequence, fee, RECLAIM_OPS);
+        let signed = template::reclaim(&source, terms, rest)?.sign(&[&self.account, signer])?;
+        Ok(Tx { hash: signed.hash(), envelope: signed.to_xdr()?, sequence: sequence.saturating_add(1), fee })
+    }
+    /// Our account as source of a transaction with its next number.
+    fn source(&self, sequence: i64, fee: u64, operations: u64) -> Source {
+        let fee_per_op = u32::try_from(fee / operations).unwrap_or(u32::MAX / 8).max(template::BASE_FEE);
+        Source { network: self.network, account: self.account(), sequence, fee_per_op, max_time: 0 }
     }
     fn bump(&self, inner: &template::Signed, sequence: i64, fee: u64) -> Result<Tx> {
         let fee = i64::try_from(fee).unwrap_or(i64::MAX);

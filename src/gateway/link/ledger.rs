@@ -1,5 +1,6 @@
 //! Questions to the ledger and what their answers mean for the lane that asked.
 use super::links::Links;
+use super::refund::Fate;
 use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::AccountKey;
 use crate::gateway::port::{AccountView, Effect, LedgerAnswer, LedgerCall, LedgerResult, Out};
@@ -26,6 +27,8 @@ pub(super) enum Ask {
     Displaced(AccountKey),
     /// The transaction is in a ledger, cost this fee and did not apply: did another copy of it?
     Failed(AccountKey, u64),
+    /// The transaction was refused for a reason of its own: what does E say?
+    Refused(AccountKey),
     /// How does E stand?
     Escrow(AccountKey),
 }
@@ -75,9 +78,13 @@ impl Links {
     }
 
     pub(super) fn ask_sequence(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
-        let creating = self.lanes.get(&escrow).is_some_and(|l| matches!(l.row.state, EscrowState::Creating { .. }));
-        let account = if creating { self.me.account() } else { escrow };
+        let own = self.lanes.get(&escrow).is_some_and(|l| l.row.state.uses_own_number());
+        let account = if own { self.me.account() } else { escrow };
         self.ask(now_ms, Ask::Sequence(escrow), &escrow, |tag| LedgerCall::Account { tag, account }, out);
+    }
+
+    pub(super) fn ask_refused(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
+        self.ask_fate(now_ms, Ask::Refused(escrow), escrow, out);
     }
 
     fn ask_fate(&mut self, now_ms: u64, ask: Ask, account: AccountKey, out: &mut Out) {
@@ -105,6 +112,7 @@ impl Links {
         | Ask::LastLookup(escrow)
         | Ask::Displaced(escrow)
         | Ask::Failed(escrow, _)
+        | Ask::Refused(escrow)
         | Ask::Escrow(escrow)) = ask
         else {
             return true;
@@ -116,7 +124,11 @@ impl Links {
             (Ask::Escrow(_), LedgerResult::Account(view)) => self.on_view(now_ms, row, Some(&view), out),
             (Ask::Escrow(_), LedgerResult::NotFound) => self.on_view(now_ms, row, None, out),
             (Ask::Sequence(_), LedgerResult::Account(view)) => self.on_sequence(now_ms, row, &view, out),
-            (Ask::LastLookup(_), LedgerResult::NotFound) if row.state.is_opening() => {
+            // A payee's flush that is refused past the period: E may be gone.
+            (Ask::Sequence(_), LedgerResult::NotFound) if !row.state.uses_own_number() => {
+                self.on_missing(now_ms, row, out)
+            }
+            (Ask::LastLookup(_), LedgerResult::NotFound) if row.state.tx().is_some() => {
                 self.ask_fate(now_ms, Ask::Displaced(escrow), escrow, out)
             }
             (Ask::LastLookup(_), LedgerResult::NotFound) => self.on_flush_displaced(now_ms, row, out),
@@ -124,6 +136,10 @@ impl Links {
             (Ask::Displaced(_), LedgerResult::NotFound) => self.on_displaced(now_ms, row, None, out),
             (Ask::Failed(_, fee), LedgerResult::Account(view)) => self.on_failed(now_ms, row, Some(&view), fee, out),
             (Ask::Failed(_, fee), LedgerResult::NotFound) => self.on_failed(now_ms, row, None, fee, out),
+            (Ask::Refused(_), LedgerResult::Account(view)) => {
+                self.on_return_fate(now_ms, row, Some(&view), Fate::default(), out)
+            }
+            (Ask::Refused(_), LedgerResult::NotFound) => self.on_return_fate(now_ms, row, None, Fate::default(), out),
             (Ask::Lookup(_), LedgerResult::NotFound) => self.submit(now_ms, escrow, out),
             (Ask::Submit(_), LedgerResult::Rejected { code }) => self.on_rejected(now_ms, row, &code, out),
             (
@@ -156,11 +172,13 @@ impl Links {
     ) {
         let escrow = row.escrow;
         match row.state {
-            EscrowState::Creating { .. } | EscrowState::Funding { .. } if !ok => {
+            _ if !ok && row.state.tx().is_some() => {
                 return self.ask_fate(now_ms, Ask::Failed(escrow, fee), escrow, out);
             }
             EscrowState::Creating { .. } => self.on_created(now_ms, row, ledger, fee, out),
             EscrowState::Funding { .. } => self.on_funded(now_ms, row, fee, out),
+            EscrowState::Refunding { .. } => self.on_refunded(now_ms, row, fee, out),
+            EscrowState::Reclaiming { .. } => self.on_reclaimed(now_ms, row, fee, out),
             _ if row.pending_tx().is_some() => self.on_flushed(now_ms, rng, row, ok, fee, out),
             _ => return,
         }
@@ -173,10 +191,13 @@ impl Links {
         if row.state == EscrowState::Offered {
             return self.on_offered_view(now_ms, row, view, out);
         }
-        let Some(view) = view else { return self.pause(now_ms, &escrow) };
+        if row.state == EscrowState::Refunded {
+            return self.on_refunded_view(now_ms, row, view, out);
+        }
+        let Some(view) = view else { return self.on_missing(now_ms, row, out) };
         let left = self.left(&row, view);
         if let Some(lane) = self.lanes.get_mut(&escrow) {
-            lane.look = false;
+            (lane.look, lane.gone) = (false, 0);
             lane.seen = Some((left, view.sequence));
         }
         match row.role {

@@ -83,8 +83,12 @@ pub(super) struct Lane {
     pub seen: Option<(Stroops, i64)>,
     /// Payee: next flush.
     pub flush_ms: u64,
-    /// Flushes that failed in a row.
+    /// Flushes, refunds or reclaims that failed in a row.
     pub failures: u32,
+    /// Payer, after the refund: what is in E.
+    pub rest: Option<Stroops>,
+    /// How often in a row E was not there.
+    pub gone: u32,
 }
 
 /// A link as a status page shows it.
@@ -99,6 +103,8 @@ pub struct LinkSummary {
     pub partner: Partner,
     /// Is there a circuit to the partner?
     pub connected: bool,
+    /// We close it.
+    pub closing: bool,
     /// The lanes, oldest first.
     pub lanes: Vec<LaneSummary>,
 }
@@ -123,12 +129,26 @@ pub struct LaneSummary {
     pub epoch: u32,
     /// A flush is under way.
     pub flushing: bool,
+    /// Payer: stroops of our liquidity that it ties up.
+    pub tied_up: Stroops,
 }
 
 impl Lane {
     pub(super) fn new(row: EscrowRow) -> Self {
         let look = row.state.is_usable();
-        Lane { row, busy: None, due_ms: 0, tries: 0, submitted: false, look, seen: None, flush_ms: 0, failures: 0 }
+        Lane {
+            row,
+            busy: None,
+            due_ms: 0,
+            tries: 0,
+            submitted: false,
+            look,
+            seen: None,
+            flush_ms: 0,
+            failures: 0,
+            rest: None,
+            gone: 0,
+        }
     }
 }
 
@@ -170,9 +190,14 @@ impl Links {
             let link = all.link_of(row);
             all.links.insert(link.row.id, link);
         }
-        for row in escrows {
+        for mut row in escrows {
             if row.role == Role::Payer {
                 all.next_index = all.next_index.max(row.index.saturating_add(1));
+            }
+            // A row from before deposits came back: E is still there, and the refund is signed.
+            let forgotten = row.state == EscrowState::Spent && row.role == Role::Payer && row.returned.is_none();
+            if forgotten && row.refund.is_some() && all.links.contains_key(&row.link) {
+                row.state = EscrowState::Retired;
             }
             if row.state.is_over() {
                 all.strand(&row);
@@ -216,12 +241,14 @@ impl Links {
             landed: row.landed,
             epoch: row.epoch,
             flushing: row.frozen.is_some(),
+            tied_up: if row.role == Role::Payer { row.tied_up() } else { Stroops::ZERO },
         };
         let summary = |link: &Link| LinkSummary {
             link: link.row.id,
             role: link.row.role,
             partner: link.row.partner,
             connected: link.circ.is_some(),
+            closing: link.row.closing,
             lanes: self.lanes_of(&link.row.id).map(lane).collect(),
         };
         self.links.values().map(summary).collect()
@@ -249,7 +276,7 @@ impl Links {
         self.links
             .values()
             .filter(|l| l.row.role == role && l.row.partner == Partner::Relay(*relay) && !l.tentative)
-            .max_by_key(|l| (self.open_lane(&l.row.id).is_some(), l.row.since_ms))
+            .max_by_key(|l| (!l.row.closing, self.open_lane(&l.row.id).is_some(), l.row.since_ms))
     }
 
     /// The live link with this tag in this role.
@@ -267,11 +294,10 @@ impl Links {
         self.lanes.get(escrow).map(|lane| &lane.row).filter(|row| row.link == *link).cloned()
     }
 
-    /// What a lane that is over leaves in E stays out of our reach until it is brought back: it is still our liquidity.
+    /// What a lane that is over left in E, because nothing of ours can bring it back: it is still our liquidity.
     fn strand(&mut self, row: &EscrowRow) {
-        if row.role == Role::Payer && row.state == EscrowState::Spent {
-            let left = row.deposit.saturating_sub(row.landed);
-            self.stranded = self.stranded.add(left).unwrap_or(Stroops::MAX);
+        if row.role == Role::Payer {
+            self.stranded = self.stranded.add(row.tied_up()).unwrap_or(Stroops::MAX);
         }
     }
 

@@ -20,9 +20,11 @@
 //!   freezes  ─────── FlushAck ─────────────→ K → ledger
 //!        ←────────── FlushDone ────────────
 //!   reads E  ─────── Claim (with carry) ───→
+//!   E silent for O: R → ledger, reclaim → ledger          (alone; nothing is said)
 //! ```
 mod call_back;
 mod claim;
+mod close;
 mod dial;
 mod flush_payee;
 mod flush_payer;
@@ -36,10 +38,12 @@ mod links;
 mod open_payee;
 mod open_payer;
 mod reestablish;
+mod refund;
 mod rows;
 mod submit;
 mod tick;
 
+pub use close::Returning;
 pub use dial::CircuitNews;
 pub use identity::Identity;
 pub use limits::Limits;
@@ -81,6 +85,8 @@ pub enum Readiness {
     NoFunds,
     /// Liquidity or the number of links is used up.
     NoCapacity,
+    /// The operator closes the link: the deposits are on their way back.
+    Closing,
     /// Nobody asked for a link yet.
     NoLink,
 }

@@ -18,8 +18,8 @@ impl Links {
     /// What may still be put into escrows.
     pub(super) fn liquidity_left(&self) -> Stroops {
         let ours = self.lanes.values().map(|l| &l.row).filter(|r| r.role == Role::Payer);
-        let used = ours.filter(|r| r.state != EscrowState::Spare).map(|r| r.deposit);
-        used.fold(self.limits.liquidity_total.saturating_sub(self.stranded), Stroops::saturating_sub)
+        ours.map(EscrowRow::tied_up)
+            .fold(self.limits.liquidity_total.saturating_sub(self.stranded), Stroops::saturating_sub)
     }
 
     /// Plans another lane when the link has none that lasts: none open, less than a quarter left, or its clock far gone.
@@ -40,7 +40,8 @@ impl Links {
     pub(super) fn plan_lane(&mut self, now_ms: u64, id: &Id, out: &mut Out) {
         let Some(link) = self.links.get(id) else { return };
         let row = link.row.clone();
-        let full = self.lanes_of(id).count() >= MAX_LANES || self.liquidity_left() < row.deposit;
+        let count = self.lanes_of(id).filter(|lane| !lane.is_ending()).count();
+        let full = count >= MAX_LANES || row.closing || self.liquidity_left() < row.deposit;
         let opening = self.lanes_of(id).any(|lane| lane.state.is_opening());
         if row.role != Role::Payer || link.tentative || now_ms < link.refused_ms || full || opening {
             return;
@@ -69,14 +70,14 @@ impl Links {
 
     /// Asks how our account stands when a lane waits and no transaction of the account is in flight.
     pub(super) fn pump_openings(&mut self, now_ms: u64, out: &mut Out) {
-        let in_flight = self.lanes.values().any(|l| matches!(l.row.state, EscrowState::Creating { .. }));
+        let in_flight = self.lanes.values().any(|l| l.row.state.uses_own_number());
         if in_flight || self.opening.busy.is_some() || now_ms < self.opening.due_ms {
             return;
         }
-        if self.next_planned().is_some() {
+        let planned = self.next_planned().is_some();
+        self.opening.no_funds &= planned;
+        if planned || self.next_reclaim(now_ms).is_some() {
             self.ask_own(now_ms, out);
-        } else {
-            self.opening.no_funds = false;
         }
     }
 
@@ -89,8 +90,12 @@ impl Links {
             if no_funds { (self.opening.tries + 1).min(3) } else { self.opening.tries.saturating_add(1) };
     }
 
-    /// Our account as it stands: signs O1 for the next lane, if there is enough.
+    /// Our account as it stands: signs what empties the next lane that is over, else O1 for the next one, if there is
+    /// enough.
     pub(super) fn on_own_account(&mut self, now_ms: u64, view: &AccountView, out: &mut Out) {
+        if let Some((lane, rest)) = self.next_reclaim(now_ms) {
+            return self.begin_reclaim(now_ms, lane, rest, view.sequence, out);
+        }
         let Some(mut lane) = self.next_planned() else { return };
         let promised = self.lanes.values().map(|l| &l.row).filter(|r| {
             use EscrowState::{Created, Creating, Funding};
@@ -224,7 +229,7 @@ impl Links {
 
     /// Forgets the lanes of a link that is given up before it was of any use.
     pub(super) fn abandon(&mut self, link: &Id, out: &mut Out) {
-        let rows: Vec<EscrowRow> = self.lanes_of(link).cloned().collect();
+        let rows: Vec<EscrowRow> = self.lanes_of(link).filter(|l| l.state != EscrowState::Spare).cloned().collect();
         for mut row in rows {
             row.state = if row.state == EscrowState::Created { EscrowState::Spare } else { EscrowState::Dropped };
             self.save(row, out);

@@ -63,6 +63,9 @@ pub struct LinkRow {
     pub since_ms: u64,
     /// The row may be deleted: nothing of worth ever was on the link, or all of it is over.
     pub dropped: bool,
+    /// Payer: the operator wants the deposits back; no new lanes, no new payments.
+    #[serde(default)]
+    pub closing: bool,
 }
 
 /// Durable state of a lane: one escrow account of a link.
@@ -109,6 +112,13 @@ pub struct EscrowRow {
     pub spans: Vec<Span>,
     /// The newest payments by hop id, so that a repeat gets the same answer; at most [`RECENT`].
     pub recent: Vec<Recent>,
+    /// Payer: what came back with E's end. None while E is there; rows from before deposits came back have none.
+    #[serde(default)]
+    pub returned: Option<Stroops>,
+    /// Payer: fee of a refund that is in a ledger and did not apply. The next one offers more, so that it has another
+    /// name.
+    #[serde(default)]
+    pub refund_fee: u64,
 }
 
 /// How many payments a lane remembers by hop id.
@@ -116,11 +126,17 @@ pub const RECENT: usize = 64;
 
 /// ```text
 /// payer: Planned ─O1 signed→ Creating ─landed→ Created ─refund signed→ Funding ─landed→ Funded ─partner: open→ Open
-///           ↑                   │ seq. used     │ link dropped            │ failed                              │ newer lane
-///           └───────────────────┘               ↓                         ↓                                     ↓
-///                                             Spare ─next lane→ Created  Dropped               Spent ←all landed─ Retired
+///           ↑                   │ seq. used     │ link dropped            │ failed        │ too late            │ newer lane,
+///           └───────────────────┘               ↓                         ↓               ↓                     │ or closed
+///                                             Spare ─next lane→ Created  Dropped       Retired ←────────────────┘
 ///
-/// payee: Offered ─escrow account checked→ Open ─newer lane→ Retired ─all landed, or O over→ Spent
+///        Open or
+///        Retired ─O over, R signed→ Refunding ─landed→ Refunded ─reclaim signed→ Reclaiming ─landed, or E gone→ Spent
+///           ↑                           │ a claim landed   ↑                         │ failed
+///           └───────────────────────────┘                  └─────────────────────────┘
+///
+/// payee: Offered ─escrow account checked→ Open ─newer lane→ Retired ─all landed→ Spent
+///           │                              └─── O over and nothing left to flush, or E refunded or gone ──↑
 ///           └─invalid, or replaced→ Dropped
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,8 +164,22 @@ pub enum EscrowState {
     Offered,
     /// Claims count.
     Open,
-    /// A newer lane took over; late claims count, all of it gets flushed.
+    /// A newer lane took over, or it is to end; late claims count, all of it gets flushed.
     Retired,
+    /// Payer: E was silent for O; the refund (R) is signed and may be in a ledger.
+    Refunding {
+        /// R inside its fee bump.
+        tx: Tx,
+    },
+    /// Payer: E is ours alone; to be read, then emptied and merged.
+    Refunded,
+    /// Payer: the transaction that empties and merges E is signed and may be in a ledger.
+    Reclaiming {
+        /// It, with a sequence number of our account.
+        tx: Tx,
+        /// What it takes out of E.
+        rest: Stroops,
+    },
     /// Nothing more can come of it.
     Spent,
     /// Never opened.
@@ -169,6 +199,9 @@ impl EscrowState {
             EscrowState::Offered => "offered",
             EscrowState::Open => "open",
             EscrowState::Retired => "retired",
+            EscrowState::Refunding { .. } => "refunding",
+            EscrowState::Refunded => "refunded",
+            EscrowState::Reclaiming { .. } => "reclaiming",
             EscrowState::Spent => "spent",
             EscrowState::Dropped => "dropped",
         }
@@ -185,6 +218,31 @@ impl EscrowState {
     /// Over.
     pub fn is_over(&self) -> bool {
         matches!(self, EscrowState::Spent | EscrowState::Dropped)
+    }
+    /// The deposit is on its way back.
+    pub fn is_returning(&self) -> bool {
+        use EscrowState::*;
+        matches!(self, Refunding { .. } | Refunded | Reclaiming { .. })
+    }
+    /// The payer's own transaction that this state is about.
+    pub fn tx(&self) -> Option<&Tx> {
+        use EscrowState::*;
+        match self {
+            Creating { tx } | Funding { tx } | Refunding { tx } | Reclaiming { tx, .. } => Some(tx),
+            _ => None,
+        }
+    }
+    /// The same, to be replaced by a copy at a higher fee.
+    pub(super) fn tx_mut(&mut self) -> Option<&mut Tx> {
+        use EscrowState::*;
+        match self {
+            Creating { tx } | Funding { tx } | Refunding { tx } | Reclaiming { tx, .. } => Some(tx),
+            _ => None,
+        }
+    }
+    /// That transaction takes the next sequence number of our account; the others take E's.
+    pub fn uses_own_number(&self) -> bool {
+        matches!(self, EscrowState::Creating { .. } | EscrowState::Reclaiming { .. })
     }
 }
 
@@ -304,6 +362,8 @@ impl EscrowRow {
             flushed: None,
             spans: Vec::new(),
             recent: Vec::new(),
+            returned: None,
+            refund_fee: 0,
         }
     }
     /// The payment with this hop id, while it is remembered.
@@ -323,10 +383,7 @@ impl EscrowRow {
     }
     /// The transaction whose fate is open, if any.
     pub fn pending_tx(&self) -> Option<&Tx> {
-        match &self.state {
-            EscrowState::Creating { tx } | EscrowState::Funding { tx } => Some(tx),
-            _ => self.frozen.as_ref().and_then(|f| f.flush.as_ref()).map(|f| &f.tx),
-        }
+        self.state.tx().or_else(|| self.frozen.as_ref().and_then(|f| f.flush.as_ref()).map(|f| &f.tx))
     }
     /// True while the partners still have something to settle here.
     pub fn is_unsettled(&self) -> bool {

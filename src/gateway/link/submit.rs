@@ -1,7 +1,8 @@
 //! When a ledger says no to a transaction: a higher fee, a look-up, or the proof that it can never land.
 use super::limits::MAX_LOOKS;
 use super::links::Links;
-use super::rows::{EscrowRow, EscrowState, Tx};
+use super::refund::Fate;
+use super::rows::{EscrowRow, EscrowState, Role, Tx};
 use crate::gateway::port::{AccountView, Out};
 
 /// Thresholds of E once F applied; nothing else sets them.
@@ -18,6 +19,13 @@ impl Links {
             // Either it landed before, or another transaction used its number.
             return self.ask_sequence(now_ms, escrow, out);
         }
+        let late_flush = row.role == Role::Payee && row.seq_time != 0 && now_ms >= row.clock_ms(16);
+        if late_flush {
+            return self.ask_sequence(now_ms, escrow, out);
+        }
+        if row.state.is_returning() {
+            return self.ask_refused(now_ms, escrow, out);
+        }
         if code.contains("insufficient_balance") && row.state.is_opening() {
             self.opening.no_funds = true;
         }
@@ -31,13 +39,9 @@ impl Links {
         let fee = old.fee.saturating_mul(10).min(self.limits.fee_ceiling);
         let raised = if fee > old.fee { self.with_fee(&row, &old, fee) } else { None };
         let Some(tx) = raised else { return self.pause(now_ms, &escrow) };
-        match &mut row.state {
-            EscrowState::Creating { tx: slot } | EscrowState::Funding { tx: slot } => *slot = tx,
-            _ => match row.frozen.as_mut().and_then(|f| f.flush.as_mut()) {
-                Some(flush) => flush.tx = tx,
-                None => return,
-            },
-        }
+        let flush = row.frozen.as_mut().and_then(|f| f.flush.as_mut()).map(|f| &mut f.tx);
+        let Some(slot) = row.state.tx_mut().or(flush) else { return };
+        *slot = tx;
         self.save(row, out);
         self.submit(now_ms, escrow, out);
     }
@@ -46,6 +50,8 @@ impl Links {
         match &row.state {
             EscrowState::Creating { .. } => self.me.open(row.index, old.sequence.checked_sub(1)?, fee).ok(),
             EscrowState::Funding { .. } => self.me.fund(&self.terms(row)?, row.index, &row.refund?, fee).ok(),
+            EscrowState::Refunding { .. } => self.refund_at(row, fee),
+            EscrowState::Reclaiming { rest, .. } => self.reclaim_at(row, *rest, old.sequence.checked_sub(1)?, fee),
             _ => {
                 let frozen = row.frozen.as_ref()?;
                 let signer = &self.links.get(&row.link)?.signer;
@@ -63,13 +69,13 @@ impl Links {
             return self.pause(now_ms, &escrow); // not used: looked up and submitted again
         }
         let left = self.left(&row, view);
-        if let (false, Some(lane)) = (matches!(row.state, EscrowState::Creating { .. }), self.lanes.get_mut(&escrow)) {
+        if let (false, Some(lane)) = (row.state.uses_own_number(), self.lanes.get_mut(&escrow)) {
             lane.seen = Some((left, view.sequence));
         }
         self.look_up(now_ms, escrow, true, out);
     }
 
-    /// The number of O1 or F is used and no look-up finds the transaction. That alone proves nothing: a server that
+    /// The lane's number is used and no look-up finds the transaction. That alone proves nothing: a server that
     /// trails answers so too, and a copy at another fee has another name. E itself decides (`view`; none: not found).
     pub(super) fn on_displaced(&mut self, now_ms: u64, mut row: EscrowRow, view: Option<&AccountView>, out: &mut Out) {
         match (&row.state, view) {
@@ -79,6 +85,9 @@ impl Links {
                 row.state = EscrowState::Planned;
                 self.save(row, out);
                 self.wait_for_funds(now_ms, false);
+            }
+            (state, view) if state.is_returning() => {
+                self.on_return_fate(now_ms, row, view, Fate { over: true, fee: None }, out)
             }
             _ => self.on_fate(now_ms, row, view, 0, out),
         }
@@ -97,6 +106,9 @@ impl Links {
         match (&row.state, view) {
             // No E, and no copy of O1 can make one: the next counter is tried, once a trailing server had its time.
             (EscrowState::Creating { .. }, None) if looks >= MAX_LOOKS => self.give_up(now_ms, row, fee, out),
+            (state, view) if state.is_returning() => {
+                self.on_return_fate(now_ms, row, view, Fate { over: true, fee: Some(fee) }, out)
+            }
             _ => self.on_fate(now_ms, row, view, fee, out),
         }
     }
@@ -115,6 +127,10 @@ impl Links {
             },
             EscrowState::Funding { tx } => match (view.sequence >= tx.sequence, view.thresholds == LOCKED) {
                 (true, true) => self.on_funded(now_ms, row, 0, out),
+                // Our store is older than it was: R came after F.
+                (true, false) if self.is_refunded(&row, view.sequence) => {
+                    self.on_seen_refunded(now_ms, row, view, out);
+                }
                 // F applies as a whole or not at all.
                 (true, false) => return self.give_up(now_ms, row, fee, out),
                 (false, _) => return self.pause(now_ms, &escrow),

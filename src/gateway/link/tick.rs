@@ -1,7 +1,7 @@
 //! Timers: every step that waits for something is tried again here, and what nobody wants any more is forgotten.
 use super::limits::ASK_TIMEOUT_MS;
 use super::links::Links;
-use super::rows::{EscrowState, Role};
+use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, Id};
 use crate::gateway::port::{Effect, Out};
 use rand::Rng;
@@ -14,7 +14,7 @@ impl Links {
         self.sweep(now_ms, out);
         let lanes: Vec<AccountKey> = self.lanes.keys().copied().collect();
         for escrow in lanes {
-            self.end_if_over(now_ms, &escrow, out);
+            self.age(now_ms, &escrow, out);
             let payee = self.lanes.get(&escrow).is_some_and(|l| l.row.role == Role::Payee && l.row.state.is_usable());
             if payee {
                 self.flush_if_due(now_ms, rng, &escrow, out);
@@ -25,7 +25,7 @@ impl Links {
             .links
             .values()
             .filter(|l| l.row.role == Role::Payer && !l.tentative && l.circ.is_some())
-            .filter(|l| self.open_lane(&l.row.id).is_none())
+            .filter(|l| self.open_lane(&l.row.id).is_none() && self.is_wanted(l))
             .map(|l| l.row.id)
             .collect();
         for link in bare {
@@ -53,7 +53,11 @@ impl Links {
             EscrowState::Created => self.talk_opening(&lane, out),
             EscrowState::Funded if lane.seq_time == 0 => return self.ask_escrow(now_ms, escrow, out),
             EscrowState::Funded => self.talk_opening(&lane, out),
-            _ if look => return self.ask_escrow(now_ms, escrow, out),
+            EscrowState::Refunded if entry.rest.is_some() => return, // waits for our account's sequence number
+            EscrowState::Refunded => return self.ask_escrow(now_ms, escrow, out),
+            _ if look || self.is_unread(&lane) || self.is_refundable(now_ms, &lane) => {
+                return self.ask_escrow(now_ms, escrow, out);
+            }
             EscrowState::Offered => return,
             _ if lane.role == Role::Payer && lane.frozen.is_some() => return self.ask_escrow(now_ms, escrow, out),
             _ if lane.role == Role::Payee && self.poke_payee(now_ms, &lane, out) => {}
@@ -79,21 +83,28 @@ impl Links {
         }
     }
 
-    /// A lane whose refund may be out, or that has nothing left to settle, is over.
-    fn end_if_over(&mut self, now_ms: u64, escrow: &AccountKey, out: &mut Out) {
+    /// What time and the operator's wish do to a lane.
+    pub(super) fn age(&mut self, now_ms: u64, escrow: &AccountKey, out: &mut Out) {
+        use EscrowState::{Created, Dropped, Funded, Open, Planned, Retired, Spare};
         let Some(lane) = self.lanes.get(escrow).map(|l| l.row.clone()) else { return };
+        let closing = self.is_closing(&lane.link);
+        let reached = |sixteenths| lane.seq_time != 0 && now_ms >= lane.clock_ms(sixteenths);
         let settled = lane.frozen.is_none() && lane.carry.is_none() && lane.claimed(now_ms) == lane.landed;
-        let over = match lane.state {
-            _ if lane.seq_time == 0 => false,
-            EscrowState::Retired if now_ms >= lane.clock_ms(16) => true,
-            EscrowState::Retired => settled && lane.role == Role::Payee && now_ms >= lane.clock_ms(8),
-            // The payee never took it: it would be too late now.
-            EscrowState::Funded => now_ms >= lane.clock_ms(8),
-            _ => false,
+        let nothing_to_flush = lane.frozen.is_none() && lane.held.cumulative.is_zero();
+        let next = match (lane.role, &lane.state) {
+            (Role::Payer, Planned) if closing => Dropped,
+            (Role::Payer, Created) if closing => Spare,
+            (Role::Payer, Open) if closing => Retired,
+            // The payee never took it: past half of the period it would be too late.
+            (Role::Payer, Funded) if closing || reached(8) => Retired,
+            (Role::Payee, Retired) if settled && reached(8) => return self.end_lane(now_ms, lane, out),
+            // Its refund may be out. While there is something to flush the ledger is asked, not the clock.
+            (Role::Payee, Open | Retired) if nothing_to_flush && reached(16) => {
+                return self.end_lane(now_ms, lane, out);
+            }
+            _ => return,
         };
-        if over {
-            self.end_lane(now_ms, lane, out);
-        }
+        self.save(EscrowRow { state: next, ..lane }, out);
     }
 
     /// Closes the circuits of links, before a shutdown.

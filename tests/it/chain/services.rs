@@ -154,3 +154,28 @@ fn a_site_whose_hops_sign_nothing_costs_one_increment_and_says_so() {
     assert_eq!(world.books(SITE).0, 0);
     world.check();
 }
+
+#[test]
+fn an_operator_who_closes_all_links_signs_nothing_more_and_hears_what_comes_back() {
+    let (mut world, circ) = with_site();
+    let mut session = None;
+    let (offer, request) = ask(&mut world, &mut session);
+    session = Some(offer.session);
+    world.pay(circ, offer, request);
+    world.run(5);
+    let (spent, call) = (world.spent(), world.fresh());
+    assert!(spent > 0);
+    world.event(CLIENT, Event::Close { call });
+    world.drain();
+    let Some(Answer::Closing(coming)) = world.answer(call) else { panic!("{:?}", world.answers) };
+    let [lane] = &world.lanes(CLIENT)[..] else { panic!("one link, to the guard") };
+    assert_eq!(coming.len(), 1);
+    assert_eq!((coming[0].escrow, coming[0].amount), (lane.escrow, lane.deposit.saturating_sub(lane.total)));
+    assert_eq!(coming[0].due_ms, (lane.seq_time + u64::from(lane.period)) * 1000);
+    let (offer, request) = ask(&mut world, &mut session);
+    let call = world.pay(circ, offer, request);
+    world.run(30);
+    assert_eq!(world.answer(call), Some(&Answer::Failed(RefusalCode::NO_CAPACITY)));
+    assert_eq!((world.spent(), world.lanes(CLIENT).len()), (spent, 1));
+    world.check();
+}

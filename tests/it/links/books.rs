@@ -18,6 +18,14 @@ fn the_books_in_the_store_add_up_after_crashes_and_flushes() {
         world.run(2);
     }
     world.settle();
+    let left: Vec<u64> =
+        (0..2).map(|node| world.payer_lanes(node).iter().map(|l| l.deposit.get() - l.landed.get()).sum()).collect();
+    for node in [0, 1] {
+        world.close(node);
+    }
+    for node in [0, 1] {
+        world.run_until_back(node);
+    }
     for node in [0, 1] {
         let store = world.nodes[node].store.as_mut().expect("a store");
         let snapshot = store.load(10).expect("loaded");
@@ -25,7 +33,9 @@ fn the_books_in_the_store_add_up_after_crashes_and_flushes() {
         assert_eq!(books.wrong, Vec::<String>::new());
         assert_eq!(books.signed, books.seen, "all that was signed has landed");
         assert_eq!(books.credited, books.flushed);
-        assert!(books.fees > 0);
+        assert_eq!(books.returned.get(), left[node], "all that did not land came back");
+        let fees: u64 = world.nodes[node].events.iter().filter(|e| e.what != "flush_submitted").map(|e| e.fee).sum();
+        assert_eq!(books.fees, fees);
         let sorted = |mut lanes: Vec<_>| {
             lanes.sort_by_key(|l: &magicwave::gateway::link::EscrowRow| l.escrow);
             lanes

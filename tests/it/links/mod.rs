@@ -2,9 +2,13 @@
 #[cfg(feature = "node")]
 mod books;
 mod claims;
+mod closing;
+mod closing_crashes;
 mod crashes;
 mod flushes;
 mod forgetting;
+#[cfg(feature = "node")]
+mod horizon;
 mod hostile;
 mod lost;
 mod opening;

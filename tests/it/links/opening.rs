@@ -141,22 +141,27 @@ use magicwave::gateway::core::message::{Message, RefusalCode};
 use magicwave::gateway::link::Limits;
 
 #[test]
-fn what_an_escrow_that_is_over_keeps_is_not_spent_again_on_another() {
+fn what_is_still_in_an_escrow_that_is_over_is_not_spent_again_on_another() {
     let mut world = World::new(8, 2, 0, &Limits { liquidity_total: amount(25 * UNIT), ..limits() });
     let relay = world.relay(1);
     world.open(0, 1);
     world.pay(0, 1, 5_000).expect("paid");
-    for restarts in [false, true] {
-        for _ in 0..120 {
-            world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
-            world.run(10);
-        }
-        let states: Vec<_> = world.lanes(0).iter().map(|l| l.state.name()).collect();
-        assert_eq!(states.iter().filter(|s| **s == "spent").count(), 1, "{states:?}");
-        assert_eq!(states.len(), 2, "10 + 10 of 25 units are away, one of them for good");
-        assert_eq!(world.node_balance(0), 980 * UNIT);
-        if !restarts {
+    let mut most = 0;
+    for round in 0..300 {
+        world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
+        world.run(10);
+        // Ten and ten of 25 units are away at most; an escrow's deposit is spent again only once it is back.
+        let away: u64 = world.lanes(0).iter().map(|l| world.balance(&l.escrow)).sum();
+        assert!(away <= 20 * UNIT, "{away}");
+        assert_eq!(
+            world.node_balance(0) + world.lanes(1).iter().map(|l| l.landed.get()).sum::<u64>() + away,
+            1000 * UNIT
+        );
+        most = most.max(away);
+        if round % 100 == 50 {
             world.restart(0);
         }
     }
+    let back = world.lanes(0).iter().filter(|l| l.returned.is_some()).count();
+    assert!(most > 19 * UNIT && back >= 3, "{most} {back}");
 }

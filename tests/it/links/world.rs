@@ -88,6 +88,8 @@ pub struct World {
     pub(super) next_circ: u64,
     /// Relays that nobody reaches.
     pub down: Vec<usize>,
+    /// Nodes whose process stands still.
+    pub asleep: Vec<usize>,
     /// Transactions that offer less are refused, as on a busy network.
     pub min_fee: i64,
     /// Look-ups of transactions find nothing and submissions are not answered: a server that trails its ledger.
@@ -127,6 +129,7 @@ impl World {
             landed: HashMap::new(),
             next_circ: 100,
             down: Vec::new(),
+            asleep: Vec::new(),
             min_fee: 0,
             blind: false,
             flaky: 0,
@@ -259,7 +262,7 @@ impl World {
                 let result = self.landed.get(&hash).cloned().filter(|_| !self.blind).unwrap_or(lost);
                 self.answer(node, tag, result);
             }
-            for node in 0..self.nodes.len() {
+            for node in (0..self.nodes.len()).filter(|node| !self.asleep.contains(node)).collect::<Vec<_>>() {
                 self.step(node, |links, now, rng, out| links.on_tick(now, rng, out));
             }
             self.drain();

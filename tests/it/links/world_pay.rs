@@ -120,7 +120,8 @@ impl World {
             for lane in self.lanes(number).into_iter().filter(|l| l.state.is_usable() || l.state.name() == "spent") {
                 let frozen = lane.frozen.as_ref().map_or(0, |f| f.held.cumulative.get());
                 let held = lane.landed.get() + frozen + lane.held.cumulative.get();
-                let gone = lane.deposit.get() - self.balance(&lane.escrow).min(lane.deposit.get());
+                let there = lane.returned.map_or_else(|| self.balance(&lane.escrow), |back| back.get());
+                let gone = lane.deposit.get() - there.min(lane.deposit.get());
                 match lane.role {
                     Role::Payer => {
                         assert!(lane.total <= lane.deposit, "signed more than is there: {lane:?}");
@@ -132,7 +133,11 @@ impl World {
                         let payer = self.lanes_by(&lane.escrow, Role::Payer).expect("the payer's lane");
                         assert!(held <= payer.total.get(), "holds more than was signed: {lane:?} {payer:?}");
                         let sure = lane.landed.get() + frozen + lane.held.cumulative.get();
-                        let promised = lane.carry.map_or(0, |c| c.amount.get());
+                        let over = lane.state.name() == "spent";
+                        let lost =
+                            node.events.iter().filter(|e| over && e.what == "claim_lost" && e.link == Some(lane.link));
+                        let promised =
+                            lane.carry.map_or(0, |c| c.amount.get()) + lost.map(|e| e.amount.get()).sum::<u64>();
                         assert!(lane.total.get() <= sure + promised, "credited more than is covered: {lane:?}");
                         assert!(lane.total <= payer.total, "credited more than was signed: {lane:?} {payer:?}");
                     }

@@ -83,6 +83,7 @@ impl Pay {
         match links.can_pay(&c.hops[0].hop.relay) {
             Readiness::Ready => None,
             Readiness::Opening => Some(RefusalCode::BUSY),
+            Readiness::Closing => Some(RefusalCode::NO_CAPACITY),
             _ => Some(RefusalCode::NO_FUNDS),
         }
     }
