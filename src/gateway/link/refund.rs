@@ -59,7 +59,8 @@ impl Links {
     pub(super) fn begin_refund(&mut self, now_ms: u64, mut lane: EscrowRow, out: &mut Out) {
         let escrow = lane.escrow;
         let more = if lane.refund_fee == 0 { 0 } else { lane.refund_fee.saturating_add(BASE_FEE.into()) };
-        let fee = more.min(self.limits.fee_ceiling).max(REFUND_FEE);
+        // Beyond the ceiling it begins anew at the least: another name is all that it takes.
+        let fee = if more > self.limits.fee_ceiling { REFUND_FEE } else { more.max(REFUND_FEE) };
         match self.refund_at(&lane, fee) {
             Some(tx) => {
                 lane.state = EscrowState::Refunding { tx };
@@ -200,7 +201,7 @@ impl Links {
             EscrowState::Refunding { tx } if view.sequence_time > row.seq_time || looked_enough => {
                 // The payee's claim landed first: the clock has begun anew.
                 row.seq_time = row.seq_time.max(view.sequence_time);
-                row.refund_fee = row.refund_fee.max(fate.fee.map_or(0, |_| tx.fee));
+                row.refund_fee = fate.fee.map_or(row.refund_fee, |_| tx.fee);
                 row.state = EscrowState::Retired;
                 "refund_failed"
             }

@@ -207,6 +207,7 @@ fn liquidity_comes_back_with_the_deposit_and_a_new_link_opens_with_it() {
     let (first, second) = (world.lanes(0)[0].escrow, world.relay(2));
     world.close(0);
     while world.lanes_by(&first, Role::Payer).is_some_and(|l| l.returned.is_none()) {
+        assert_eq!(world.payer_lanes(0).len(), 1, "its deposit is not free before it is back");
         world.step(0, |links, now, rng, out| links.want_payee(now, rng, second, out));
         assert_ne!(world.nodes[0].links.can_pay(&second), Readiness::Ready);
         world.run(1);
@@ -325,7 +326,7 @@ fn a_lane_that_nobody_uses_gives_its_deposit_back() {
 
 #[test]
 fn many_lanes_are_used_up_one_after_the_other_while_they_wait_for_their_period() {
-    let limits = Limits { period_secs: 400, deposit: amount(UNIT), liquidity_total: amount(2 * UNIT), ..short() };
+    let limits = Limits { period_secs: 500, deposit: amount(UNIT), liquidity_total: amount(2 * UNIT), ..short() };
     let mut world = World::new(102, 2, 0, &limits);
     let mut waiting = 0;
     for _ in 0..40 {
@@ -334,7 +335,7 @@ fn many_lanes_are_used_up_one_after_the_other_while_they_wait_for_their_period()
         world.check();
         waiting = waiting.max(world.payer_lanes(0).iter().filter(|l| l.state.name() == "retired").count());
     }
-    assert!(waiting >= 3 && world.payer_lanes(0).len() >= 10, "{waiting} {}", world.payer_lanes(0).len());
+    assert!(waiting >= 4 && world.payer_lanes(0).len() >= 10, "{waiting} {}", world.payer_lanes(0).len());
 }
 
 #[test]
@@ -366,23 +367,4 @@ fn rows_from_before_deposits_came_back_load_and_bring_theirs_back() {
         world.run(1);
     }
     world.all_is_back(0);
-}
-
-#[test]
-fn a_store_that_was_put_back_finds_out_that_the_deposit_is_on_its_way_or_back() {
-    for until in ["refunded", "spent"] {
-        let mut world = World::new(104, 2, 0, &short());
-        world.open(0, 1);
-        world.run(5);
-        let backup = world.backup(0);
-        world.close(0);
-        world.run_until(0, until);
-        world.roll_back(0, backup);
-        world.run_until(0, "spent");
-        let lane = world.lanes(0)[0].clone();
-        assert_eq!((lane.landed.get(), lane.returned.map(|r| r.get())), (0, Some(10 * UNIT)));
-        assert_eq!(world.node_balance(0), 1000 * UNIT);
-        let view = world.view(&world.nodes[0].wallet.account()).expect("an account");
-        assert_eq!(view.sponsoring, 0, "{until}");
-    }
 }

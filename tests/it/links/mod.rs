@@ -4,6 +4,7 @@ mod books;
 mod claims;
 mod closing;
 mod closing_crashes;
+mod closing_odd;
 mod crashes;
 mod flushes;
 mod forgetting;
