@@ -45,6 +45,10 @@ pub fn pass_amounts(hops: &[HopDue]) -> Result<Vec<Stroops>, AmountRange> {
     Ok(amounts)
 }
 
+/// So many times what was paid on a circuit is paid ahead there: what is spent on payment cells is a part of the
+/// traffic that falls with the length of a download, and at most 0.5 % of one of 10 MiB.
+pub const GROWTH: u64 = 3;
+
 /// What decides how far ahead to pay at one hop of one circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ahead {
@@ -65,22 +69,34 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// How far ahead of the service a payment reaches, in bytes: what the offer suggests, as much again as was paid
-    /// (so that payments double and become rare), and twice what flows while a payment is under way; never above
+    /// How far ahead of the service a payment reaches, in bytes: what the offer suggests, [`GROWTH`] times what was paid
+    /// (so that payments grow and become rare), and twice what flows while a payment is under way; never above
     /// the cap.
     pub fn window_bytes(&self) -> u64 {
-        let flowing = u128::from(self.rate).saturating_mul(2 * u128::from(self.latency_ms)) / 1000;
-        let flowing = u64::try_from(flowing).unwrap_or(u64::MAX);
-        let proven = if self.paid.is_zero() { 0 } else { bytes_for(self.price, self.paid) };
-        self.ahead_bytes.max(proven).max(flowing).min(self.cap_bytes)
+        self.ahead_bytes.max(self.proven_bytes().saturating_mul(GROWTH)).max(self.flowing_bytes()).min(self.cap_bytes)
     }
 
-    /// The cumulative amount to pay up to now, none while less than half of the window is used up. The increment is
+    fn flowing_bytes(&self) -> u64 {
+        let flowing = u128::from(self.rate).saturating_mul(2 * u128::from(self.latency_ms)) / 1000;
+        u64::try_from(flowing).unwrap_or(u64::MAX)
+    }
+
+    fn proven_bytes(&self) -> u64 {
+        if self.paid.is_zero() { 0 } else { bytes_for(self.price, self.paid) }
+    }
+
+    /// No payment while more than half of this is left: of what was paid, or of what flows meanwhile.
+    fn reserve_bytes(&self) -> u64 {
+        self.proven_bytes().max(self.flowing_bytes()).min(self.window_bytes())
+    }
+
+    /// The cumulative amount to pay up to now, none while more than half of the reserve is left. The increment is
     /// a power of two stroops, so that it tells nobody what was consumed.
     pub fn target(&self) -> Result<Option<Stroops>, AmountRange> {
         let served = self.price.of_cells(self.counted_cells)?;
         let window = of_bytes(self.price, self.window_bytes())?;
-        if window.is_zero() || self.paid.saturating_sub(served).get() > window.get() / 2 {
+        let reserve = of_bytes(self.price, self.reserve_bytes())?;
+        if window.is_zero() || self.paid.saturating_sub(served).get() > reserve.get() / 2 {
             return Ok(None);
         }
         let need = served.add(window)?.saturating_sub(self.paid);

@@ -213,8 +213,8 @@ fn what_is_paid_ahead_begins_small_and_grows_with_what_was_confirmed_whatever_a_
     rows.sort_by_key(|p| p.at);
     for row in &rows {
         let (paid, due): (u64, u64) = (dues.iter().sum(), row.payees[0].due.get());
-        let first = PRICE.of_cells((1 << 20) / 514).expect("an amount").get().next_power_of_two();
-        assert!(due <= first.max(2 * paid).next_power_of_two(), "{due} after {paid}");
+        let first = PRICE.of_cells((2 << 20) / 514).expect("an amount").get().next_power_of_two();
+        assert!(due <= first.max(4 * paid).next_power_of_two(), "{due} after {paid}");
         dues.push(due);
     }
     assert!(dues.len() >= 3 && dues.iter().max() > dues.first(), "{dues:?}");

@@ -2,7 +2,7 @@
 use super::super::pass::{Pass, Stage, Via};
 use super::{Circuit, HopState, Pay, Terms, wire_hop};
 use crate::gateway::core::message::Offer;
-use crate::gateway::core::price::{Ahead, bytes_for};
+use crate::gateway::core::price::{Ahead, GROWTH, bytes_for};
 use crate::gateway::link::{Links, Readiness};
 use crate::gateway::port::*;
 use crate::units::{CELL_BYTES, Stroops};
@@ -10,9 +10,9 @@ use rand::Rng;
 
 /// Passes under way on one circuit.
 const MAX_PASSES: usize = 4;
-/// What is risked at a hop that has confirmed nothing on this circuit yet; then twice what it confirmed. (The cap of
-/// `Terms` is the limit of that.)
-const FIRST_BYTES: u64 = 1 << 20;
+/// What is risked at a hop that has confirmed nothing on this circuit yet; then `GROWTH` times what it confirmed. (The
+/// cap of `Terms` is the limit of that.)
+const FIRST_BYTES: u64 = 2 << 20;
 /// Whoever does not hold us is not paid sooner than this after the hellos, while another hop's offer is to come.
 const OFFER_MS: u64 = 1_000;
 /// A watch is set at least so many cells ahead.
@@ -102,7 +102,7 @@ impl Rate {
 
 fn risk_bytes(h: &HopState, offer: &Offer) -> u64 {
     let proven = if h.acknowledged.is_zero() { 0 } else { bytes_for(offer.price, h.acknowledged) };
-    FIRST_BYTES.max(proven.saturating_mul(2))
+    FIRST_BYTES.max(proven.saturating_mul(GROWTH))
 }
 
 /// What a hop is to be paid now: nothing while more than half of the window is left.
