@@ -2,7 +2,7 @@
 use super::devnet::StateDir;
 use crate::devnet::network::child::ProcessId;
 use crate::devnet::network::state::{NodeView, State};
-use crate::devnet::network::{Binary, Progress, fund, progress_of};
+use crate::devnet::network::{Binary, Progress, fund, place, progress_of};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ const NOT_UP: u8 = 3;
 pub struct DownArgs {
     #[command(flatten)]
     state: StateDir,
-    /// Remove its directory, too
+    /// Remove what it made, and its directory when nothing else lies in it
     #[arg(long)]
     purge: bool,
 }
@@ -84,11 +84,13 @@ pub fn down(args: DownArgs) -> anyhow::Result<ExitCode> {
         }
         was_up || !rest.is_empty()
     });
-    if args.purge {
-        std::fs::remove_dir_all(&dir)?;
-    }
     let what = if ended { "ended the devnet" } else { "no devnet ran" };
     writeln!(out, "{what} in {}", dir.display())?;
+    if args.purge {
+        for kept in place::purge(&dir)? {
+            writeln!(out, "kept {}: no devnet made it", dir.join(kept).display())?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
