@@ -111,7 +111,8 @@ mod tests {
         log.write_all(b"Nov 23 [notice] Bootstrapped 75% (enough_dirinfo): Loaded enough\n").expect("written");
         log.write_all(&chatter).expect("written");
         assert_eq!((read(&node).percent, read(&node).doing.as_str()), (75, "Loaded enough"));
-        let to_cut = STEP - (log.metadata().expect("there").len() - node.log_start - chatter.len() as u64) % STEP;
+        let (stride, after) = (STEP - OVERLAP, chatter.len() as u64);
+        let to_cut = (STEP + 10 * stride - after) % stride;
         log.write_all(&vec![b'\n'; to_cut as usize]).expect("written");
         // Every place at which a step may cut the line.
         for _ in 0..80 {

@@ -106,8 +106,10 @@ fn sorted(dir: &Path) -> Result<(Vec<OsString>, Vec<OsString>)> {
     let state = State::find(dir)?;
     let nodes = state.iter().flat_map(|s| s.nodes.iter().map(|n| n.name.as_str()));
     let ours: BTreeSet<&str> = nodes.chain(FIXED).collect();
+    // The draft of a seed file lies there when its writer was killed.
+    let is_ours = |n: &str| ours.contains(n) || (n.starts_with("issuer.seed.") && n.ends_with(".new"));
     let all = names(dir)?.into_iter().filter(|name| name != LOCK && name != STATE);
-    let (mut made, foreign): (Vec<_>, Vec<_>) = all.partition(|n| n.to_str().is_some_and(|n| ours.contains(n)));
+    let (mut made, foreign): (Vec<_>, Vec<_>) = all.partition(|n| n.to_str().is_some_and(is_ours));
     if state.is_some() {
         made.push(STATE.into());
     }
