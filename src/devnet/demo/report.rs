@@ -3,6 +3,9 @@ use crate::units::{CELL_BYTES, Stroops};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
+/// Payment cells over all cells, at most.
+const MAX_SHARE: f64 = 0.005;
+
 /// One payment of the client.
 #[derive(Clone, Debug, Default)]
 pub struct Payment {
@@ -147,6 +150,17 @@ impl Report {
         !self.legs.is_empty() && self.legs.iter().all(agrees)
     }
 
+    /// What does not hold, in words; empty when everything does.
+    pub fn faults(&self) -> Vec<&'static str> {
+        let checks = [
+            (self.exact, "ledger and books do not agree"),
+            (self.counts_agree(), "client and relays counted differently"),
+            (self.share <= MAX_SHARE, "payment cells are more than 0.5 % of the traffic"),
+            (self.starved.shown(), "the client without money was not slowed, stopped and served again"),
+        ];
+        checks.iter().filter(|(holds, _)| !holds).map(|(_, fault)| *fault).collect()
+    }
+
     /// The names of the relays, leg by leg.
     fn path(&self) -> Vec<Vec<&str>> {
         self.legs.iter().map(|leg| leg.iter().map(|hop| hop.name.as_str()).collect()).collect()
@@ -177,7 +191,7 @@ impl Report {
             })
             .collect();
         json!({
-            "ok": self.ok, "seconds": self.seconds, "path": self.path(), "bytes": self.bytes,
+            "ok": self.ok, "faults": self.faults(), "seconds": self.seconds, "path": self.path(), "bytes": self.bytes,
             "inbound_cells": of_hops(&|h| json!({"relay": h.relay, "client": h.client})),
             "outbound_cells": of_hops(&|h| json!({"client": h.outward})),
             "carried_bytes": of_hops(&|h| json!(h.carried())),
@@ -260,10 +274,35 @@ impl Report {
         );
         let _ = writeln!(
             t,
-            "\n{} in {:.0} s",
+            "\n{} in {:.0} s{}{}",
             if self.ok { "everything holds" } else { "SOMETHING DOES NOT HOLD" },
-            self.seconds
+            self.seconds,
+            if self.ok { "" } else { ": " },
+            self.faults().join("; ")
         );
         t
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_names_what_does_not_hold_and_what_each_hop_carried() {
+        let hop = |name: &str| Hop { name: name.into(), relay: 7, client: 7, inward: 9, outward: 1 };
+        let mut report = Report { exact: true, legs: vec![["a", "b", "c"].map(hop).to_vec()], ..Report::default() };
+        report.starved =
+            Starved { trickle_kib_s: 8.0, stopped: true, recovered_kib_s: 900.0, whole: true, full_kib_s: 900.0 };
+        assert!(report.faults().is_empty(), "{:?}", report.faults());
+        let json = report.json();
+        assert_eq!(json["carried_bytes"][0]["b"], 10 * 514);
+        assert_eq!(json["outbound_cells"][0]["b"]["client"], 1);
+        report.share = 0.0059;
+        assert_eq!(report.faults(), ["payment cells are more than 0.5 % of the traffic"]);
+        report.legs[0][1].relay = 8;
+        report.exact = false;
+        assert_eq!(report.faults().len(), 3);
+        assert!(report.text().contains("client and relays counted differently"), "{}", report.text());
     }
 }

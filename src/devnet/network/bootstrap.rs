@@ -113,7 +113,7 @@ mod tests {
         assert_eq!((read(&node).percent, read(&node).doing.as_str()), (75, "Loaded enough"));
         let (stride, after) = (STEP - OVERLAP, chatter.len() as u64);
         let to_cut = (STEP + 10 * stride - after) % stride;
-        log.write_all(&vec![b'\n'; to_cut as usize]).expect("written");
+        log.write_all(&vec![b'\n'; usize::try_from(to_cut).expect("less than a step")]).expect("written");
         // Every place at which a step may cut the line.
         for _ in 0..80 {
             assert_eq!((read(&node).percent, read(&node).doing.as_str()), (75, "Loaded enough"));
