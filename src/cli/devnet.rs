@@ -2,7 +2,7 @@
 use super::{devnet_bench, devnet_demo, devnet_ledger, devnet_look, devnet_replay, devnet_up};
 use clap::{Parser, Subcommand};
 use std::io::{Error, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A private tor network on the loopback with relays that are paid, a web server and a ledger.
@@ -49,6 +49,19 @@ impl StateDir {
     }
 }
 
+/// A command that works where it is pasted: this very program, a verb, and the network's directory.
+pub(super) fn command(verb: &str, dir: &Path) -> std::io::Result<String> {
+    let program = std::env::current_exe()?;
+    Ok(format!("{} devnet {verb} --state {}", quoted(&program), quoted(dir)))
+}
+
+/// A path as a shell takes it.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@,".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// Runs a verb of `magicwave devnet`.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let done = match args.verb {
@@ -65,5 +78,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         // Whoever read our output, `head` for one, has seen enough.
         Err(e) if e.downcast_ref::<Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) => Ok(ExitCode::SUCCESS),
         done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_shown_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted(Path::new("/tmp/net-1")), "/tmp/net-1");
+        assert_eq!(quoted(Path::new("/tmp/a b")), "'/tmp/a b'");
+        assert_eq!(quoted(Path::new("/tmp/it's")), r"'/tmp/it'\''s'");
     }
 }

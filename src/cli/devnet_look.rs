@@ -1,8 +1,8 @@
 //! `magicwave devnet status|logs|down`: works on the files of a network, whoever holds it.
-use super::devnet::StateDir;
+use super::devnet::{StateDir, quoted};
 use crate::devnet::network::child::ProcessId;
 use crate::devnet::network::state::{NodeView, State};
-use crate::devnet::network::{Binary, Progress, fund, progress_of};
+use crate::devnet::network::{Binary, Progress, fund, place, progress_of};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ const NOT_UP: u8 = 3;
 pub struct DownArgs {
     #[command(flatten)]
     state: StateDir,
-    /// Remove its directory, too
+    /// Remove what it made, and its directory when nothing else lies in it
     #[arg(long)]
     purge: bool,
 }
@@ -84,18 +84,28 @@ pub fn down(args: DownArgs) -> anyhow::Result<ExitCode> {
         }
         was_up || !rest.is_empty()
     });
-    if args.purge {
-        std::fs::remove_dir_all(&dir)?;
-    }
     let what = if ended { "ended the devnet" } else { "no devnet ran" };
     writeln!(out, "{what} in {}", dir.display())?;
+    if args.purge {
+        for kept in place::purge(&dir)? {
+            writeln!(out, "kept {}: no devnet made it", dir.join(kept).display())?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Says what runs.
 pub fn status(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let dir = args.state.path()?;
-    let state = State::load(&dir)?;
+    let Some(state) = State::find(&dir)? else {
+        let mut out = std::io::stdout();
+        if args.json {
+            writeln!(out, "{}", json!({"state_dir": dir, "up": false, "ready": false, "nodes": []}))?;
+        } else {
+            writeln!(out, "no devnet in {}; `magicwave devnet up` makes one", dir.display())?;
+        }
+        return Ok(ExitCode::from(NOT_UP));
+    };
     let up = state.supervisor.is_running();
     let progress = progress_of(&state);
     let (ledger, accounts) = runtime()?.block_on(money(&state));
@@ -159,11 +169,21 @@ fn table(dir: &Path, state: &State, up: bool, progress: &Progress, last: Option<
     let word = if up { "up" } else { "not up" };
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(text, "devnet in {}: {word}", dir.display());
-    let asset = state.money.as_ref().map_or("", |m| m.asset_code.as_str());
+    // Columns only of what is known.
+    let two =
+        |asset: &str, native: &str| if held.is_empty() { String::new() } else { format!("  {asset:>16} {native:>16}") };
+    let code = state.money.as_ref().map_or("", |m| m.asset_code.as_str());
     let _ = writeln!(
         text,
-        "{:<10} {:<10} {:<6} {:>8} {:>6} {:>6} {:>5}  {:>16} {:>16}",
-        "node", "role", "tor", "pid", "OR", "SOCKS", "boot", asset, "XLM"
+        "{:<10} {:<10} {:<6} {:>8} {:>6} {:>6} {:>5}{}",
+        "node",
+        "role",
+        "tor",
+        "pid",
+        "OR",
+        "SOCKS",
+        "boot",
+        two(code, "XLM")
     );
     for (node, p) in state.nodes.iter().zip(&progress.nodes) {
         let port = |port: Option<u16>| port.map_or_else(|| "-".to_owned(), |p| p.to_string());
@@ -175,8 +195,9 @@ fn table(dir: &Path, state: &State, up: bool, progress: &Progress, last: Option<
         let (or, socks) = (port(node.or_port), port(node.socks_port));
         let _ = writeln!(
             text,
-            "{:<10} {role:<10} {tor:<6} {pid:>8} {or:>6} {socks:>6} {percent:>5}  {asset:>16} {native:>16}",
-            node.name
+            "{:<10} {role:<10} {tor:<6} {pid:>8} {or:>6} {socks:>6} {percent:>5}{}",
+            node.name,
+            two(&asset, &native)
         );
     }
     for (name, view) in [("ledger", &state.ledger), ("web", &state.web)] {
@@ -196,7 +217,7 @@ pub fn summary(state: &State, dir: &Path) -> String {
     if let (Some(socks), Some(web)) = (socks, &state.web) {
         let _ = writeln!(text, "\ntry:  curl --socks5-hostname 127.0.0.1:{socks} http://{}/", web.address);
     }
-    let _ = writeln!(text, "look: magicwave devnet status|logs|down --state {}", dir.display());
+    let _ = writeln!(text, "look: magicwave devnet status|logs|down --state {}", quoted(dir));
     text
 }
 

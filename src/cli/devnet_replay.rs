@@ -22,11 +22,12 @@ pub struct Args {
 
 fn read(path: &Path) -> anyhow::Result<Report> {
     let limit = u64::try_from(MAX_RECORDING_BYTES).unwrap_or(u64::MAX);
-    let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let unread = || format!("cannot read {} [MW-REPLAY-6]", path.display());
+    let file = std::fs::File::open(path).with_context(unread)?;
     let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
+    file.take(limit + 1).read_to_end(&mut bytes).with_context(unread)?;
     if bytes.len() > MAX_RECORDING_BYTES {
-        bail!("{} is longer than {MAX_RECORDING_BYTES} bytes", path.display());
+        bail!("{} is longer than {MAX_RECORDING_BYTES} bytes [MW-REPLAY-7]", path.display());
     }
     replay_json(&bytes).with_context(|| format!("{} cannot be replayed", path.display()))
 }

@@ -107,7 +107,7 @@ async fn a_detached_network_is_seen_and_ended_from_the_command_line() {
     let dir = root.path().join("net");
     let run = |verb: &str, more: &[&str]| devnet(verb, &dir, more).output().expect("runs");
     let text = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!run("status", &[]).status.success(), "there is nothing yet");
+    assert_eq!(run("status", &[]).status.code(), Some(3), "there is nothing yet");
 
     let up = run("up", &["--detach", "--stock"]);
     assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
@@ -143,4 +143,53 @@ async fn a_port_that_somebody_else_has_is_said_after_other_ports_were_tried() {
     let error = Devnet::start_telling(options, |what| told.push(what.to_owned())).await.expect_err("port is taken");
     assert_eq!(error.code, "MW-NET-3", "{error}");
     assert_eq!(told.iter().filter(|what| what.contains("other ports")).count(), 2, "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_while_keys_are_made_leaves_no_key_tool_behind() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tempfile::tempdir().expect("temporary directory");
+    let (tools, pids) = (root.path().join("bin"), root.path().join("pids"));
+    std::fs::create_dir(&tools).expect("made");
+    // It makes no key, it only says which process it is and stays.
+    let script = format!("#!/bin/sh\necho $$ >>'{}'\nexec sleep 120\n", pids.display());
+    let gencert = tools.join("tor-gencert");
+    std::fs::write(&gencert, script).expect("written");
+    std::fs::set_permissions(&gencert, std::fs::Permissions::from_mode(0o755)).expect("mode");
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").expect("PATH"));
+    let mut up = devnet("up", &root.path().join("net"), &["--stock"]);
+    let mut up = up.env("PATH", path).stderr(std::process::Stdio::null()).spawn().expect("starts");
+    let end = Instant::now() + Duration::from_secs(30);
+    let helpers = || -> Vec<ProcessId> {
+        let text = std::fs::read_to_string(&pids).unwrap_or_default();
+        text.split_whitespace().filter_map(|pid| ProcessId::of(pid.parse().expect("a pid"))).collect()
+    };
+    while helpers().len() < 3 {
+        assert!(Instant::now() < end, "the key tools did not start");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let helpers = helpers();
+    up.kill().expect("SIGKILL");
+    up.wait().expect("reaped");
+    for id in helpers {
+        assert!(id.wait_gone(Duration::from_secs(2)).await, "{id:?} outlived its parent");
+    }
+}
+
+#[test]
+fn where_nothing_is_status_ends_with_3_and_the_demo_says_no_as_json() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let status = devnet("status", &root.path().join("net"), &["--json"]).output().expect("runs");
+    assert_eq!(status.status.code(), Some(3));
+    let report: serde_json::Value = serde_json::from_slice(&status.stdout).expect("one JSON object");
+    assert_eq!((&report["up"], &report["ready"]), (&false.into(), &false.into()));
+
+    std::fs::write(root.path().join("lock"), "").expect("written");
+    std::fs::write(root.path().join("state"), "of a real tor").expect("written");
+    let demo = devnet("demo", root.path(), &["--json"]).output().expect("runs");
+    assert_eq!(demo.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&demo.stdout).expect("one JSON object");
+    assert_eq!((&report["ok"], &report["error"]["code"]), (&false.into(), &"MW-NET-4".into()));
+    assert_eq!(devnet("down", root.path(), &["--purge"]).output().expect("runs").status.code(), Some(1));
+    assert!(root.path().join("state").exists() && root.path().join("lock").exists());
 }

@@ -69,3 +69,53 @@ fn a_missing_transaction_shows_in_what_follows() {
     first.expect("a ledger with a transaction")["transactions"].as_array_mut().expect("transactions").clear();
     assert!(differences(&short).len() > 50);
 }
+
+fn refusal(recording: &serde_json::Value) -> String {
+    replay_json(recording.to_string().as_bytes()).expect_err("no recording").to_string()
+}
+
+#[test]
+fn a_ledger_or_a_transaction_that_stands_twice_is_refused_by_its_number() {
+    let mut twice = channel();
+    let ledgers = twice["ledgers"].as_array_mut().expect("ledgers");
+    let number = ledgers[3]["ledger"].clone();
+    ledgers.push(ledgers[3].clone());
+    let text = refusal(&twice);
+    assert!(text.contains(&format!("ledger {number} stands twice")) && text.contains("MW-REPLAY-5"), "{text}");
+
+    let mut twice = channel();
+    let ledgers = twice["ledgers"].as_array_mut().expect("ledgers");
+    let with = ledgers.iter_mut().find(|l| l["transactions"].as_array().is_some_and(|t| !t.is_empty()));
+    let transactions = with.expect("a ledger with a transaction")["transactions"].as_array_mut().expect("an array");
+    transactions.push(transactions[0].clone());
+    let text = refusal(&twice);
+    assert!(text.contains("transaction") && text.contains("MW-REPLAY-5"), "{text}");
+}
+
+#[test]
+fn an_envelope_that_is_none_is_named_by_ledger_and_index() {
+    let mut bad = channel();
+    let ledgers = bad["ledgers"].as_array_mut().expect("ledgers");
+    let with = ledgers.iter_mut().find(|l| l["transactions"].as_array().is_some_and(|t| !t.is_empty()));
+    let with = with.expect("a ledger with a transaction");
+    with["transactions"][0]["envelope"] = "AAAA".into();
+    let (number, index) = (with["ledger"].clone(), with["transactions"][0]["index"].clone());
+    let text = refusal(&bad);
+    assert!(
+        text.contains(&format!("transaction {index} of ledger {number}")) && text.contains("MW-REPLAY-2"),
+        "{text}"
+    );
+
+    let mut bad = channel();
+    bad["rejected"][0]["envelope"] = "AAAA".into();
+    let text = refusal(&bad);
+    assert!(text.contains(&format!("after ledger {}", bad["rejected"][0]["after_ledger"])), "{text}");
+}
+
+#[test]
+fn a_recording_of_millions_of_empty_ledgers_is_refused_with_the_limit() {
+    let mut long = channel();
+    long["last_ledger"] = 5_000_000.into();
+    let text = refusal(&long);
+    assert!(text.contains("100000 may be empty") && text.contains("MW-REPLAY-4"), "{text}");
+}

@@ -1,6 +1,6 @@
 //! The paid half: a download whose relays are paid, and a web service paid through all of them.
 use super::download::{Go, download as fetch};
-use super::report::{Leg, Payment, Report};
+use super::report::{Hop, Leg, Payment, Report};
 use super::{ask, socket};
 use crate::devnet::network::Devnet;
 use crate::error::{Error, Result};
@@ -98,9 +98,13 @@ pub fn legs(status: &Value) -> Vec<Leg> {
     let mut legs: Vec<_> =
         circuits.iter().filter(|c| c["circ"] == busiest["circ"] || (!set.is_null() && c["set"] == *set)).collect();
     legs.sort_by_key(|c| std::cmp::Reverse(inward(c)));
-    let hop = |hop: &Value| {
-        let name = hop["nickname"].as_str().unwrap_or_default().to_owned();
-        (name, hop["stamped"][1].as_u64().unwrap_or(u64::MAX), hop["stamped"][0].as_u64().unwrap_or(0))
+    let count = |v: &Value| v.as_u64().unwrap_or(0);
+    let hop = |hop: &Value| Hop {
+        name: hop["nickname"].as_str().unwrap_or_default().to_owned(),
+        relay: hop["stamped"][1].as_u64().unwrap_or(u64::MAX),
+        client: count(&hop["stamped"][0]),
+        inward: count(&hop["inward"]),
+        outward: count(&hop["outward"]),
     };
     let hops = |c: &&Value| c["hops"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(hop).collect();
     legs.iter().map(hops).collect()

@@ -1,7 +1,10 @@
 //! What the demo found, for a person and as JSON (the shape of `docs/figures.md`).
-use crate::units::Stroops;
+use crate::units::{CELL_BYTES, Stroops};
 use serde_json::{Value, json};
 use std::fmt::Write;
+
+/// Payment cells over all cells, at most.
+const MAX_SHARE: f64 = 0.005;
 
 /// One payment of the client.
 #[derive(Clone, Debug, Default)]
@@ -47,8 +50,30 @@ impl Payment {
     }
 }
 
-/// A leg of the download: (relay, its own count of cells towards the client, the client's), at the relay's last word.
-pub type Leg = Vec<(String, u64, u64)>;
+/// A hop of a leg of the download, guard first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hop {
+    /// The relay's name.
+    pub name: String,
+    /// The relay's own count of cells towards the client, at its last word.
+    pub relay: u64,
+    /// The client's count of the same at the same moment.
+    pub client: u64,
+    /// The client's count of cells towards it, now.
+    pub inward: u64,
+    /// The client's count of cells away from it, now. The relay may have seen fewer: some are on their way.
+    pub outward: u64,
+}
+
+impl Hop {
+    /// What it carried in both directions by the client's count, in bytes of whole cells.
+    pub fn carried(&self) -> u64 {
+        self.inward.saturating_add(self.outward).saturating_mul(CELL_BYTES)
+    }
+}
+
+/// A leg of the download.
+pub type Leg = Vec<Hop>;
 
 /// An account before and after.
 #[derive(Clone, Debug)]
@@ -110,6 +135,7 @@ pub struct Report {
     pub total: Stroops,
     pub top_up: Stroops,
     pub abandoned: u64,
+    pub abandoned_total: i64,
     pub asset_exact: bool,
     pub native_exact: bool,
     pub books_agree: bool,
@@ -120,21 +146,31 @@ pub struct Report {
 impl Report {
     /// Client and relays counted the same, to the cell, on every leg.
     pub fn counts_agree(&self) -> bool {
-        let agrees = |leg: &Leg| leg.len() == 3 && leg.iter().all(|(_, relay, client)| relay == client && *client > 0);
+        let agrees = |leg: &Leg| leg.len() == 3 && leg.iter().all(|h| h.relay == h.client && h.client > 0);
         !self.legs.is_empty() && self.legs.iter().all(agrees)
+    }
+
+    /// What does not hold, in words; empty when everything does.
+    pub fn faults(&self) -> Vec<&'static str> {
+        let checks = [
+            (self.exact, "ledger and books do not agree"),
+            (self.counts_agree(), "client and relays counted differently"),
+            (self.share <= MAX_SHARE, "payment cells are more than 0.5 % of the traffic"),
+            (self.starved.shown(), "the client without money was not slowed, stopped and served again"),
+        ];
+        checks.iter().filter(|(holds, _)| !holds).map(|(_, fault)| *fault).collect()
     }
 
     /// The names of the relays, leg by leg.
     fn path(&self) -> Vec<Vec<&str>> {
-        self.legs.iter().map(|leg| leg.iter().map(|(name, ..)| name.as_str()).collect()).collect()
+        self.legs.iter().map(|leg| leg.iter().map(|hop| hop.name.as_str()).collect()).collect()
     }
 
     /// One object.
     pub fn json(&self) -> Value {
-        let counts = |leg: &Leg| -> serde_json::Map<String, Value> {
-            leg.iter().map(|(n, relay, client)| (n.clone(), json!({"relay": relay, "client": client}))).collect()
+        let of_hops = |value: &dyn Fn(&Hop) -> Value| -> Vec<serde_json::Map<String, Value>> {
+            self.legs.iter().map(|leg| leg.iter().map(|h| (h.name.clone(), value(h))).collect()).collect()
         };
-        let inbound: Vec<_> = self.legs.iter().map(counts).collect();
         let accounts: serde_json::Map<String, Value> = self
             .accounts
             .iter()
@@ -155,12 +191,15 @@ impl Report {
             })
             .collect();
         json!({
-            "ok": self.ok, "seconds": self.seconds, "path": self.path(), "bytes": self.bytes, "inbound_cells": inbound,
+            "ok": self.ok, "faults": self.faults(), "seconds": self.seconds, "path": self.path(), "bytes": self.bytes,
+            "inbound_cells": of_hops(&|h| json!({"relay": h.relay, "client": h.client})),
+            "outbound_cells": of_hops(&|h| json!({"client": h.outward})),
+            "carried_bytes": of_hops(&|h| json!(h.carried())),
             "requests": self.requests, "payments": payments,
             "cells": {"payment_bytes": self.payment_bytes, "share": self.share},
             "ledger": {"accounts": accounts, "fees": self.fees.to_string(), "exact": self.exact,
                 "asset_exact": self.asset_exact, "native_exact": self.native_exact, "books_agree": self.books_agree,
-                "abandoned": self.abandoned},
+                "abandoned": self.abandoned, "abandoned_total": self.abandoned_total.to_string()},
             "starved": {"full_kib_s": self.starved.full_kib_s, "trickle_kib_s": self.starved.trickle_kib_s,
                 "stopped": self.starved.stopped, "recovered_kib_s": self.starved.recovered_kib_s},
         })
@@ -173,12 +212,17 @@ impl Report {
             let _ = writeln!(t, "{}        {}", if k == 0 { "\npath" } else { "    " }, leg.join(" > "));
         }
         let _ = writeln!(t, "download    {} bytes, {:.0} KiB/s", self.bytes, self.full_kib_s);
-        let _ = writeln!(t, "cells in    relay      by the relay   by the client");
-        for (name, relay, client) in self.legs.iter().flatten() {
+        let _ = writeln!(
+            t,
+            "cells       relay      in: by the relay   by the client             out: by the client   bytes carried"
+        );
+        for hop in self.legs.iter().flatten() {
+            let Hop { name, relay, client, outward, .. } = hop;
             let _ = writeln!(
                 t,
-                "            {name:<10} {relay:>12}   {client:>13}  {}",
-                if relay == client { "equal" } else { "DIFFERENT" }
+                "            {name:<10} {relay:>16}   {client:>13}  {:<9} {outward:>20}   {:>13}",
+                if relay == client { "equal" } else { "DIFFERENT" },
+                hop.carried()
             );
         }
         let _ = writeln!(
@@ -212,11 +256,12 @@ impl Report {
         let yes = |b: bool| if b { "exact" } else { "NOT EXACT" };
         let _ = writeln!(
             t,
-            "            sum of the asset: {}; native balances and {} stroops of fees: {}; payments given up: {}",
+            "            sum of the asset: {}; native balances and {} stroops of fees: {}; payments given up: {} of {} stroops",
             yes(self.asset_exact),
             self.fees,
             yes(self.native_exact),
-            self.abandoned
+            self.abandoned,
+            self.abandoned_total
         );
         let s = &self.starved;
         let _ = writeln!(
@@ -229,10 +274,35 @@ impl Report {
         );
         let _ = writeln!(
             t,
-            "\n{} in {:.0} s",
+            "\n{} in {:.0} s{}{}",
             if self.ok { "everything holds" } else { "SOMETHING DOES NOT HOLD" },
-            self.seconds
+            self.seconds,
+            if self.ok { "" } else { ": " },
+            self.faults().join("; ")
         );
         t
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_names_what_does_not_hold_and_what_each_hop_carried() {
+        let hop = |name: &str| Hop { name: name.into(), relay: 7, client: 7, inward: 9, outward: 1 };
+        let mut report = Report { exact: true, legs: vec![["a", "b", "c"].map(hop).to_vec()], ..Report::default() };
+        report.starved =
+            Starved { trickle_kib_s: 8.0, stopped: true, recovered_kib_s: 900.0, whole: true, full_kib_s: 900.0 };
+        assert!(report.faults().is_empty(), "{:?}", report.faults());
+        let json = report.json();
+        assert_eq!(json["carried_bytes"][0]["b"], 10 * 514);
+        assert_eq!(json["outbound_cells"][0]["b"]["client"], 1);
+        report.share = 0.0059;
+        assert_eq!(report.faults(), ["payment cells are more than 0.5 % of the traffic"]);
+        report.legs[0][1].relay = 8;
+        report.exact = false;
+        assert_eq!(report.faults().len(), 3);
+        assert!(report.text().contains("client and relays counted differently"), "{}", report.text());
     }
 }

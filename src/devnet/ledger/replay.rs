@@ -8,14 +8,14 @@ use super::xdr::{AccountId, LedgerEntry, Limits, ReadXdr, TransactionResult, Tra
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 /// Longest recording that is read, in bytes.
 pub const MAX_RECORDING_BYTES: usize = 256 * 1024 * 1024;
 
-/// Most ledgers that are replayed.
-pub const MAX_LEDGERS: u32 = 10_000_000;
+/// Most ledgers that are replayed without anything recorded of them, all together.
+pub const MAX_EMPTY_LEDGERS: u32 = 100_000;
 
 /// A recording. Fields that replay does not need are left out.
 #[derive(Clone, Debug, Deserialize)]
@@ -91,17 +91,28 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordingError {
     /// Not the JSON of a recording.
-    #[error("not a recording: {0}")]
+    #[error("not a recording: {0} [MW-REPLAY-1]")]
     Json(String),
     /// A field holds no XDR of its kind.
-    #[error("{0} holds no valid XDR")]
+    #[error("{0} holds no valid XDR [MW-REPLAY-2]")]
     Xdr(String),
     /// No first ledger.
-    #[error("the recording does not begin with ledger 1")]
+    #[error("the recording does not begin with ledger 1 [MW-REPLAY-3]")]
     NoGenesis,
-    /// More than [`MAX_LEDGERS`].
-    #[error("the recording is longer than 10000000 ledgers")]
-    TooLong,
+    /// Its last ledger lies more than [`MAX_EMPTY_LEDGERS`] beyond what is recorded.
+    #[error(
+        "the recording ends with ledger {last} and says nothing of {empty} ledgers before it; at most \
+         {MAX_EMPTY_LEDGERS} may be empty [MW-REPLAY-4]"
+    )]
+    TooEmpty {
+        /// Its last ledger.
+        last: u32,
+        /// Ledgers of which nothing is recorded.
+        empty: u32,
+    },
+    /// A ledger, or a transaction of one, stands in it twice: which of both is meant?
+    #[error("{0} stands twice in the recording [MW-REPLAY-5]")]
+    Twice(String),
 }
 
 fn decode<T: ReadXdr>(text: &str, what: &str) -> Result<T, RecordingError> {
@@ -122,7 +133,13 @@ pub fn replay_json(json: &[u8]) -> Result<Report, RecordingError> {
 
 /// Replays a recording from genesis.
 pub fn replay(recording: &Recording) -> Result<Report, RecordingError> {
-    let ledgers: BTreeMap<u32, &RecordedLedger> = recording.ledgers.iter().map(|l| (l.ledger, l)).collect();
+    let ledgers = by_number(recording)?;
+    let last = recording.last_ledger;
+    let recorded = u32::try_from(ledgers.range(..=last).count()).unwrap_or(u32::MAX);
+    let empty = last.saturating_sub(recorded);
+    if empty > MAX_EMPTY_LEDGERS {
+        return Err(RecordingError::TooEmpty { last, empty });
+    }
     let first = ledgers.get(&1).ok_or(RecordingError::NoGenesis)?;
     let mut ledger = Ledger::new(&Genesis {
         passphrase: recording.network_passphrase.clone(),
@@ -133,9 +150,6 @@ pub fn replay(recording: &Recording) -> Result<Report, RecordingError> {
         total_coins: first.total_coins,
         root_seed: None,
     });
-    if recording.last_ledger > MAX_LEDGERS {
-        return Err(RecordingError::TooLong);
-    }
     let mut rejected: BTreeMap<u32, Vec<&Rejected>> = BTreeMap::new();
     for refusal in &recording.rejected {
         rejected.entry(refusal.after_ledger).or_default().push(refusal);
@@ -157,6 +171,22 @@ pub fn replay(recording: &Recording) -> Result<Report, RecordingError> {
     Ok(report)
 }
 
+/// Each ledger once, and each of its transactions once.
+fn by_number(recording: &Recording) -> Result<BTreeMap<u32, &RecordedLedger>, RecordingError> {
+    let mut ledgers = BTreeMap::new();
+    for recorded in &recording.ledgers {
+        let number = recorded.ledger;
+        if ledgers.insert(number, recorded).is_some() {
+            return Err(RecordingError::Twice(format!("ledger {number}")));
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = recorded.transactions.iter().find(|t| !seen.insert(t.index)) {
+            return Err(RecordingError::Twice(format!("transaction {} of ledger {number}", twice.index)));
+        }
+    }
+    Ok(ledgers)
+}
+
 fn close(
     recording: &Recording,
     recorded: Option<&RecordedLedger>,
@@ -168,7 +198,9 @@ fn close(
     transactions.sort_by_key(|t| t.index);
     let mut frames = Vec::with_capacity(transactions.len());
     for transaction in &transactions {
-        frames.push(frame(&transaction.envelope, ledger)?);
+        let number = recorded.map_or(0, |r| r.ledger);
+        let whose = || format!("the envelope of transaction {} of ledger {number}", transaction.index);
+        frames.push(frame(&transaction.envelope, ledger, whose)?);
     }
     let base_fee = i64::from(ledger.header().base_fee);
     let closed = ledger.apply_set(frames, close_time, base_fee);
@@ -181,7 +213,8 @@ fn close(
         if encode(&applied.pair) != wanted.result_pair {
             let hash = hex::encode(applied.frame.hash());
             let label = recording.labels.get(&hash).map_or("", String::as_str);
-            let want: TransactionResultPair = decode(&wanted.result_pair, "result_pair")?;
+            let want: TransactionResultPair =
+                decode(&wanted.result_pair, &format!("the result_pair of transaction {hash}"))?;
             report.differences.push(format!(
                 "ledger {}, transaction {hash} ({label}): wanted {:?}, got {:?}",
                 closed.header.ledger, want.result, applied.pair.result
@@ -204,8 +237,8 @@ fn close(
     Ok(())
 }
 
-fn frame(envelope: &str, ledger: &Ledger) -> Result<Frame, RecordingError> {
-    Frame::parse(envelope, ledger.network_id()).map_err(|_| RecordingError::Xdr("an envelope".to_owned()))
+fn frame(envelope: &str, ledger: &Ledger, whose: impl Fn() -> String) -> Result<Frame, RecordingError> {
+    Frame::parse(envelope, ledger.network_id()).map_err(|_| RecordingError::Xdr(whose()))
 }
 
 fn refusals(
@@ -217,8 +250,9 @@ fn refusals(
     let number = ledger.header().ledger;
     let next = recording.close_times.get(&number.saturating_add(1)).copied();
     let next = next.unwrap_or(ledger.header().close_time.saturating_add(1));
-    for rejected in rejected {
-        let frame = frame(&rejected.envelope, ledger)?;
+    for (index, rejected) in rejected.iter().enumerate() {
+        let whose = || format!("the envelope of refusal {index} after ledger {number} ({})", rejected.label);
+        let frame = frame(&rejected.envelope, ledger, whose)?;
         if frame.tx.operations.iter().any(is_unsupported) {
             report.unsupported += 1;
             continue;
@@ -233,7 +267,8 @@ fn refusals(
             got.extend(outcome.result(&frame));
         }
         if !got.iter().any(|result| encode(result) == rejected.result) {
-            let want: TransactionResult = decode(&rejected.result, "result")?;
+            let want: TransactionResult =
+                decode(&rejected.result, &format!("the result of refusal {index} after ledger {number}"))?;
             report.differences.push(format!(
                 "refusal after ledger {number}, {} ({}): wanted {want:?}, got {:?}",
                 hex::encode(frame.hash()),
@@ -263,7 +298,7 @@ fn finals(recording: &Recording, ledger: &Ledger, report: &mut Report) -> Result
         report.differences.push(format!("wanted {want} accounts at the end, got {have}"));
     }
     for wanted in &recording.final_trustlines {
-        let want: LedgerEntry = decode(&wanted.ledger_entry, "ledger_entry")?;
+        let want: LedgerEntry = decode(&wanted.ledger_entry, &format!("the trustline of {}", wanted.account))?;
         let Some(entry::Entry::Trust(line)) = entry::Entry::from_xdr(&want) else {
             return Err(RecordingError::Xdr(format!("the trustline of {}", wanted.account)));
         };

@@ -8,9 +8,9 @@ use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getppid};
 use serde::{Deserialize, Serialize};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(20);
 /// Requests that may wait for the forking thread; a full queue makes the caller wait.
 const QUEUE: usize = 16;
+/// Bytes that are kept of each output of a short program.
+pub const MAX_SAID: u64 = 64 << 10;
 
 /// A process by pid and start time, so that a pid that was used again is never taken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +127,64 @@ impl Drop for Running {
     }
 }
 
+/// What a short program said.
+#[derive(Debug)]
+pub struct Said {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output, at most [`MAX_SAID`] bytes of it.
+    pub stdout: Vec<u8>,
+    /// Its standard error, likewise.
+    pub stderr: Vec<u8>,
+}
+
+/// A short program; dropping it before it ended kills its whole group.
+struct Helper(Child);
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        // Not reaped yet, else there is nothing to kill: the pid is still its own.
+        if let (Ok(None), Ok(pid)) = (self.0.try_wait(), i32::try_from(self.0.id())) {
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Runs a short program to its end, bound to the life of this program like all others; `words` stand on its standard
+/// input. `ErrorKind::TimedOut` when it takes longer than `patience`.
+pub async fn run(mut command: Command, words: &'static [u8], patience: Duration) -> io::Result<Said> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut helper = Helper(fork_child(command)?);
+    if let Some(mut stdin) = helper.0.stdin.take() {
+        // A pipe takes a few words at once, read or not. It may not read at all; then there is nothing to tell it.
+        let _ = stdin.write_all(words);
+    }
+    let (stdout, stderr) = (collect(helper.0.stdout.take()), collect(helper.0.stderr.take()));
+    let work = async {
+        let (stdout, stderr) = (stdout.await?, stderr.await?);
+        loop {
+            match helper.0.try_wait()? {
+                Some(status) => return Ok(Said { status, stdout: stdout?, stderr: stderr? }),
+                None => tokio::time::sleep(POLL).await,
+            }
+        }
+    };
+    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("it took longer than {patience:?}"));
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Reads a pipe beside everything else. Ends with the pipe: when its program ends or is killed.
+fn collect(pipe: Option<impl Read + Send + 'static>) -> tokio::task::JoinHandle<io::Result<Vec<u8>>> {
+    tokio::task::spawn_blocking(move || {
+        let (Some(mut pipe), mut bytes) = (pipe, Vec::new()) else { return Ok(Vec::new()) };
+        pipe.by_ref().take(MAX_SAID).read_to_end(&mut bytes)?;
+        // The rest is read all the same: a full pipe would hold the program up.
+        io::copy(&mut pipe, &mut io::sink())?;
+        Ok(bytes)
+    })
+}
+
 type Order = (Command, SyncSender<io::Result<Child>>);
 
 /// Forks on the one thread that lives as long as the program.
@@ -165,7 +225,6 @@ fn bind_life(command: &mut Command) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Stdio;
 
     fn sleeper() -> Running {
         let mut command = Command::new("sleep");
@@ -195,6 +254,22 @@ mod tests {
         io::Read::read_exact(&mut deaf.child.stdout.take().expect("piped"), &mut line).expect("trap is set");
         deaf.stop(Duration::from_millis(200)).await;
         assert!(deaf.ended().expect("ended").contains('9'));
+    }
+
+    #[tokio::test]
+    async fn a_short_program_is_heard_to_its_end_and_killed_when_it_takes_too_long() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "read word; echo heard $word; echo $$ >&2; exit 3"]);
+        let said = run(command, b"you\n", Duration::from_secs(10)).await.expect("runs");
+        assert_eq!((said.status.code(), said.stdout.as_slice()), (Some(3), &b"heard you\n"[..]));
+        let mut command = Command::new("sh");
+        let root = tempfile::tempdir().expect("temporary directory");
+        let file = root.path().join("pid");
+        command.arg("-c").arg(format!("echo $$ >'{}'; exec sleep 60", file.display()));
+        let late = run(command, b"", Duration::from_secs(2)).await.expect_err("too long");
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        let pid = std::fs::read_to_string(file).expect("it began").trim().parse().expect("a pid");
+        assert_eq!(ProcessId::of(pid), None);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Keys that must exist before the first node starts: every torrc names the authorities by them.
+use super::child;
 use super::state::{NodeView, io};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::Command;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 /// tor-gencert makes a 3072-bit RSA key: a second or two, more on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,24 +87,13 @@ fn failed(program: &str, why: &str) -> Error {
     Error::never("MW-NET-9", format!("{program} failed: {}", why.trim()))
 }
 
-/// Runs a short program with an empty pass phrase on its standard input; its standard output.
-async fn run(mut command: Command) -> Result<String> {
-    let name = command.as_std().get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let work = async {
-        let mut child = command.spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // It may not read at all; then there is nothing to tell it.
-            let _ = stdin.write_all(b"\n").await;
-        }
-        child.wait_with_output().await
-    };
-    let output = match tokio::time::timeout(PATIENCE, work).await {
-        Ok(output) => output.map_err(|e| failed(&name, &e.to_string()))?,
-        Err(_) => return Err(failed(&name, "it took longer than a minute")),
-    };
-    if !output.status.success() {
-        return Err(failed(&name, &String::from_utf8_lossy(&output.stderr)));
+/// Runs a short program with an empty pass phrase on its standard input; its standard output. It ends with us, however
+/// we end.
+async fn run(command: Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let said = child::run(command, b"\n", PATIENCE).await.map_err(|e| failed(&name, &e.to_string()))?;
+    if !said.status.success() {
+        return Err(failed(&name, &String::from_utf8_lossy(&said.stderr)));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
 }

@@ -20,6 +20,7 @@ pub mod http;
 mod keys;
 mod launch;
 pub mod node_config;
+pub mod place;
 pub mod ports;
 mod run;
 pub mod state;

@@ -4,7 +4,8 @@ use super::child::Running;
 use super::fund;
 use super::keys::Tools;
 use super::launch;
-use super::state::{self, DirLock, NodeView, State};
+use super::place::{self, DirLock};
+use super::state::{NodeView, State};
 use super::topology::{Role, Topology};
 use super::torrc;
 use crate::error::{Error, Result};
@@ -98,7 +99,7 @@ impl Devnet {
         if let Some(tor) = &options.tor {
             tools.tor.clone_from(tor);
         }
-        let lock = state::claim(&options.state_dir)?;
+        let lock = place::claim(&options.state_dir)?;
         let mut net = Devnet {
             state: launch::plan(&options)?,
             options,
@@ -112,7 +113,7 @@ impl Devnet {
                 Err(e) if e.code == "MW-NET-3" && attempt < STARTS => {
                     tell(&format!("once more with other ports: {}", e.text));
                     net.running.clear();
-                    state::clear(&net.options.state_dir)?;
+                    place::clear(&net.options.state_dir)?;
                     net.state = launch::plan(&net.options)?;
                 }
                 other => {
