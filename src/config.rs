@@ -1,13 +1,20 @@
 //! Configuration of a node's payments: `magicwave tor --gateway FILE`, one TOML file, resolved once.
 //!
 //! Unknown keys are refused. Amounts are stroops of the payment asset unless a key says native. Errors: `MW-CONF-1`
-//! cannot be read, `-2` not this form, `-3` a value that cannot be meant, `-4` a ledger that would be reached past tor.
+//! cannot be read, `-2` not this form, `-3` a value that cannot be meant, `-4` a ledger that would be reached past tor,
+//! `-5` `--gateway` without the name of a file.
 use crate::error::{Error, Result};
+use crate::gateway::core::message::ServiceKind;
+use crate::gateway::core::offer::{
+    OFFER_TTL_MAX_S, PRICE_EXPONENT_MAX, Terms, WINDOW_MAX_BYTES, fee_permitted, price_permitted,
+};
+use crate::gateway::core::paths::{PREFIXES_MAX, Prices};
 use crate::stellar::asset::Asset;
 use crate::stellar::keys::parse_account_id;
 use crate::stellar::network::{NetworkId, PUBLIC};
 use crate::units::{Price, Stroops};
 use serde::{Deserialize, Serialize};
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -15,8 +22,6 @@ use std::path::{Path, PathBuf};
 const MAX_FILE: u64 = 64 << 10;
 /// `sun_path` of a unix socket.
 const MAX_SOCKET: usize = 107;
-/// Windows in bytes: more than this at stake at once is a slip of the pen.
-const MAX_WINDOW: u32 = 1 << 30;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,15 +114,16 @@ pub enum LedgerRoute {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Offer {
-    /// Stroops per MiB; a power of two, so that an amount is no fingerprint of a payee. 0 = free.
+    /// Stroops per MiB; a power of two from 1 to 2^32, so that an amount is no fingerprint of a payee. There is no
+    /// price of 0: who carries for nothing runs without payments.
     pub price: Price,
-    /// Stroops kept of each chain payment that is passed on; 0 or a power of two.
+    /// Stroops kept of each chain payment that is passed on; 0 or a power of two up to 2^32.
     pub fee: Stroops,
     /// Bytes served before the first payment.
     pub credit_bytes: u32,
     /// Bytes that a payer is asked to stay ahead.
     pub ahead_bytes: u32,
-    /// How long a quote holds, seconds.
+    /// How long a quote holds, seconds: 60 to 86400.
     pub quote_secs: u32,
 }
 
@@ -233,7 +239,8 @@ pub struct Site {
     pub listen: SocketAddr,
     /// The web server itself; on the loopback, since nothing may pass by outside tor.
     pub upstream: SocketAddr,
-    /// Path prefixes that cost what `[offer]` says per MiB of response; all others are free.
+    /// Path prefixes that cost what `[offer]` says per MiB of response; all others are free. At most 256, without dot
+    /// segments, `\\` and `%2f`.
     pub paid_paths: Vec<String>,
 }
 
@@ -241,11 +248,7 @@ impl GatewayConfig {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self> {
         let unreadable = |why: String| Error::never("MW-CONF-1", format!("cannot read {}: {why}", path.display()));
-        let length = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
-        if length > MAX_FILE {
-            return Err(unreadable(format!("{length} bytes, more than the {MAX_FILE} that are read")));
-        }
-        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+        let text = read_text(path, MAX_FILE).map_err(|e| unreadable(e.to_string()))?;
         Self::parse(&text).map_err(|e| Error { text: format!("{}: {}", path.display(), e.text), ..e })
     }
 
@@ -283,17 +286,30 @@ impl GatewayConfig {
         let pays = self.role == Role::Client;
         require(pays == self.pay.is_some(), || "a client has [pay], a relay and a site have none".into())?;
         require((self.role == Role::Site) == self.site.is_some(), || "a site, and only a site, has [site]".into())?;
-        self.offer.as_ref().map_or(Ok(()), Offer::check)?;
+        self.offer.as_ref().map_or(Ok(()), |offer| offer.check(self))?;
         self.pay.as_ref().map_or(Ok(()), Pay::check)?;
         if let Some(site) = &self.site {
             let upstream = site.upstream;
             require(upstream.ip().is_loopback(), || format!("site.upstream {upstream} is not on the loopback"))?;
-            let odd = site.paid_paths.iter().find(|path| !path.starts_with('/'));
-            require(odd.is_none(), || format!("site.paid_paths: {odd:?} does not begin with a slash"))?;
+            site.check(self.offer.as_ref().map_or(Price(0), |offer| offer.price))?;
         }
         self.links.check()?;
         self.policy.check()
     }
+}
+
+/// The text of a file of at most `limit` bytes; of a file without an end no more than that is read.
+///
+/// # Errors
+/// The system's, and `InvalidData` for a file that is longer or no text.
+pub fn read_text(path: &Path, limit: u64) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(limit.saturating_add(1)).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > limit {
+        let why = format!("it is longer than the {limit} bytes that are read");
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
+    }
+    Ok(text)
 }
 
 impl Ledger {
@@ -356,15 +372,54 @@ impl Ledger {
     }
 }
 
+impl Site {
+    /// By the very rule of the front: it refuses to start with anything else.
+    fn check(&self, price: Price) -> Result<()> {
+        let paid: Vec<_> = self.paid_paths.iter().map(|path| (path.clone(), price)).collect();
+        let odd = paid.iter().find(|one| Prices::new(std::slice::from_ref(one)).is_err());
+        require(odd.is_none(), || {
+            let path = odd.map(|(path, _)| path.as_str()).unwrap_or_default();
+            format!(
+                "site.paid_paths: {path:?} does not begin with a slash, or web servers read it in more than one way"
+            )
+        })?;
+        require(Prices::new(&paid).is_ok(), || format!("site.paid_paths: at most {PREFIXES_MAX}"))
+    }
+}
+
 impl Offer {
-    fn check(&self) -> Result<()> {
-        let even = |n: u64| n == 0 || n.is_power_of_two();
+    /// By the rules of the protocol, so that no offer is configured that no payer may take.
+    fn check(&self, config: &GatewayConfig) -> Result<()> {
         let (price, fee) = (self.price.0, self.fee.get());
-        require(even(price), || format!("offer.price = {price}: 0 or a power of two"))?;
-        require(even(fee), || format!("offer.fee = {fee}: 0 or a power of two"))?;
+        require(price_permitted(self.price), || {
+            format!("offer.price = {price}: a power of two from 1 to 2^{PRICE_EXPONENT_MAX}")
+        })?;
+        require(fee_permitted(self.fee), || {
+            format!("offer.fee = {fee}: 0 or a power of two up to 2^{PRICE_EXPONENT_MAX}")
+        })?;
         window("offer.credit_bytes", self.credit_bytes)?;
         window("offer.ahead_bytes", self.ahead_bytes)?;
-        require(self.quote_secs >= 60, || "offer.quote_secs: a quote holds at least a minute".into())
+        let holds = (60..=OFFER_TTL_MAX_S).contains(&u64::from(self.quote_secs));
+        require(holds, || {
+            format!("offer.quote_secs = {}: a quote holds a minute to {OFFER_TTL_MAX_S} s", self.quote_secs)
+        })?;
+        let refused = self.terms(config)?.check().err();
+        require(refused.is_none(), || format!("[offer]: {}", refused.map(|code| code.text()).unwrap_or_default()))
+    }
+
+    /// What every hello is answered from, but for who is paid.
+    fn terms(&self, config: &GatewayConfig) -> Result<Terms> {
+        Ok(Terms {
+            network: config.ledger.network().short(),
+            payee: [0; 32],
+            asset: config.ledger.asset()?.id(),
+            kind: if config.role == Role::Site { ServiceKind::Http } else { ServiceKind::Tor },
+            price: self.price,
+            fee: self.fee,
+            credit_bytes: self.credit_bytes,
+            ahead_bytes: self.ahead_bytes,
+            ttl_s: self.quote_secs,
+        })
     }
 }
 
@@ -398,7 +453,7 @@ impl Policy {
 }
 
 fn window(key: &str, bytes: u32) -> Result<()> {
-    require(bytes <= MAX_WINDOW, || format!("{key} = {bytes}: at most {MAX_WINDOW}"))
+    require(bytes <= WINDOW_MAX_BYTES, || format!("{key} = {bytes}: at most {WINDOW_MAX_BYTES}"))
 }
 
 fn require(holds: bool, text: impl FnOnce() -> String) -> Result<()> {
