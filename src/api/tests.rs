@@ -105,3 +105,24 @@ async fn a_file_or_a_daemon_in_the_sockets_place_is_left_alone() {
     drop(listener);
     bind(&socket).expect("a left-over socket is replaced");
 }
+
+#[tokio::test]
+async fn a_wrong_token_is_named_as_such_to_who_asks() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let socket = dir.path().join("api.sock");
+    let (listener, token) = bind(&socket).expect("binds");
+    tokio::spawn(serve(listener, token.clone(), Arc::new(Quiet)));
+    let second = Duration::from_secs(5);
+    let word = || "x".to_owned();
+    let call = PayCall { origin: word(), isolation: word(), offer: word(), request: word(), session: word() };
+    for wrong in [Some("0"), None] {
+        let error = crate::gateway::transport::http::client::pay(&socket, wrong, &call, second).await;
+        let error = error.expect_err("refused");
+        assert!(error.code == "MW-API-4" && error.text.contains("--token-file"), "{error}");
+    }
+    crate::gateway::transport::http::client::pay(&socket, Some(&token), &call, second).await.expect("the right one");
+    client::call::<serde_json::Value>(&socket, "/api/status", None, second).await.expect("the token beside it");
+    std::fs::write(dir.path().join("api.token"), "old").expect("written");
+    let error = client::call::<serde_json::Value>(&socket, "/api/status", None, second).await.expect_err("refused");
+    assert_eq!(error.code, "MW-API-4");
+}

@@ -1,5 +1,6 @@
 //! Tests of the configuration file.
 use super::*;
+use crate::gateway::core::paths::PREFIXES_MAX;
 use crate::stellar::keys::{SecretSeed, account_id};
 
 fn text(ledger: &str, rest: &str) -> String {
