@@ -28,6 +28,7 @@ use backend::Backend;
 use calls::{Calls, Exchanges, Streams};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -39,12 +40,15 @@ use world::RealWorld;
 const EVENTS: usize = 8_192;
 /// Answers of the chain that are kept for repeats over a restart.
 const HOPS_KEPT: u32 = 4_096;
+/// What a command to a tor that is gone is answered.
+const TOR_ENDED: &str = "MW-TOR-12";
 
 /// Runs tor with payments until tor ends; its exit status.
 pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
-    let wallet = Wallet::open_configured(&config.wallet.seed_file, config.wallet.passphrase_file.as_deref())?;
-    let mut store = Sqlite::open(&config.state_dir)?;
-    let snapshot = store.load(HOPS_KEPT)?;
+    let wallet = Wallet::open_configured(&config.wallet.seed_file, config.wallet.passphrase_file.as_deref())
+        .map_err(|e| at(&config.wallet.seed_file, e))?;
+    let mut store = Sqlite::open(&config.state_dir).map_err(|e| at(&config.state_dir, e))?;
+    let snapshot = store.load(HOPS_KEPT).map_err(|e| at(&config.state_dir, e))?;
     let gateway = gateway(&config, &wallet, snapshot)?;
     let reader = store.reader()?;
     let (listener, token) = crate::api::bind(&config.api_socket)?;
@@ -57,7 +61,15 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     let (status, streams) = (Arc::new(Mutex::new(Status::default())), Arc::new(Streams::default()));
 
     let pump = pump(tor_events, events.clone(), cells.clone(), streams.clone())?;
-    let socks = if needs_socks(&config) { Some(socks_port(&tor).await?) } else { None };
+    let socks = match needs_socks(&config).then(|| socks_port(&tor)) {
+        None => None,
+        Some(port) => match port.await {
+            Ok(port) => Some(port),
+            // tor said on its log why; its status is ours.
+            Err(e) if e.code == TOR_ENDED => return Ok(tor.wait().await),
+            Err(e) => return Err(e),
+        },
+    };
     let ledger = Arc::new(ledger(&config, socks, &wallet)?);
     let world = RealWorld {
         tor: tor.clone(),
@@ -108,6 +120,12 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         Ok(Ok(Ok(Err(e)))) => Err(e),
         _ => Ok(code),
     }
+}
+
+/// Says of which file an error speaks.
+fn at(path: &Path, error: Error) -> Error {
+    let name = path.display().to_string();
+    if error.text.contains(&name) { error } else { Error { text: format!("{name}: {}", error.text), ..error } }
 }
 
 fn needs_socks(config: &GatewayConfig) -> bool {
@@ -190,22 +208,27 @@ fn ledger(config: &GatewayConfig, socks: Option<SocketAddr>, wallet: &Wallet) ->
     Ok(WitnessedLedger::new(server(config.ledger.route()?)?, witness).isolated(&wallet.account()))
 }
 
-/// The first loopback SOCKS listener of our own tor.
+/// The first loopback SOCKS listener of our own tor; it listens before it answers. `MW-APP-1`: it has none;
+/// `MW-TOR-12`: it has ended.
 async fn socks_port(tor: &TorHandle) -> Result<SocketAddr> {
     for _ in 0..100 {
-        if let Ok(listeners) = tor.getinfo("net/listeners/socks").await {
-            let found =
-                listeners.split_whitespace().filter_map(|word| word.trim_matches('"').parse::<SocketAddr>().ok());
-            if let Some(socks) = found.into_iter().find(|a| a.ip().is_loopback()) {
-                return Ok(socks);
+        match tor.getinfo("net/listeners/socks").await {
+            Ok(listeners) => {
+                let mut found =
+                    listeners.split_whitespace().filter_map(|word| word.trim_matches('"').parse::<SocketAddr>().ok());
+                return found.find(|a| a.ip().is_loopback()).ok_or_else(|| {
+                    Error::never(
+                        "MW-APP-1",
+                        "this tor has no SocksPort on the loopback; a client and a ledger behind tor need one",
+                    )
+                });
             }
+            Err(e) if e.code == TOR_ENDED => return Err(e),
+            Err(_) => {}
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Err(Error::never(
-        "MW-APP-1",
-        "this tor has no SocksPort on the loopback; a client and a ledger behind tor need one",
-    ))
+    Err(Error::later("MW-APP-5", "this tor does not say where its SocksPort is; try again"))
 }
 
 /// tor's events, on a thread that may wait: a gateway that is behind slows itself down, never tor.

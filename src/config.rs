@@ -1,13 +1,18 @@
 //! Configuration of a node's payments: `magicwave tor --gateway FILE`, one TOML file, resolved once.
 //!
 //! Unknown keys are refused. Amounts are stroops of the payment asset unless a key says native. Errors: `MW-CONF-1`
-//! cannot be read, `-2` not this form, `-3` a value that cannot be meant, `-4` a ledger that would be reached past tor.
+//! cannot be read, `-2` not this form, `-3` a value that cannot be meant, `-4` a ledger that would be reached past tor,
+//! `-5` `--gateway` without the name of a file.
+mod check;
+
 use crate::error::{Error, Result};
 use crate::stellar::asset::Asset;
 use crate::stellar::keys::parse_account_id;
 use crate::stellar::network::{NetworkId, PUBLIC};
 use crate::units::{Price, Stroops};
+use check::require;
 use serde::{Deserialize, Serialize};
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -15,8 +20,6 @@ use std::path::{Path, PathBuf};
 const MAX_FILE: u64 = 64 << 10;
 /// `sun_path` of a unix socket.
 const MAX_SOCKET: usize = 107;
-/// Windows in bytes: more than this at stake at once is a slip of the pen.
-const MAX_WINDOW: u32 = 1 << 30;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,15 +112,16 @@ pub enum LedgerRoute {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Offer {
-    /// Stroops per MiB; a power of two, so that an amount is no fingerprint of a payee. 0 = free.
+    /// Stroops per MiB; a power of two from 1 to 2^32, so that an amount is no fingerprint of a payee. There is no
+    /// price of 0: who carries for nothing runs without payments.
     pub price: Price,
-    /// Stroops kept of each chain payment that is passed on; 0 or a power of two.
+    /// Stroops kept of each chain payment that is passed on; 0 or a power of two up to 2^32.
     pub fee: Stroops,
     /// Bytes served before the first payment.
     pub credit_bytes: u32,
     /// Bytes that a payer is asked to stay ahead.
     pub ahead_bytes: u32,
-    /// How long a quote holds, seconds.
+    /// How long a quote holds, seconds: 60 to 86400.
     pub quote_secs: u32,
 }
 
@@ -233,7 +237,8 @@ pub struct Site {
     pub listen: SocketAddr,
     /// The web server itself; on the loopback, since nothing may pass by outside tor.
     pub upstream: SocketAddr,
-    /// Path prefixes that cost what `[offer]` says per MiB of response; all others are free.
+    /// Path prefixes that cost what `[offer]` says per MiB of response; all others are free. At most 256, without dot
+    /// segments, `\\` and `%2f`.
     pub paid_paths: Vec<String>,
 }
 
@@ -241,11 +246,7 @@ impl GatewayConfig {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self> {
         let unreadable = |why: String| Error::never("MW-CONF-1", format!("cannot read {}: {why}", path.display()));
-        let length = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
-        if length > MAX_FILE {
-            return Err(unreadable(format!("{length} bytes, more than the {MAX_FILE} that are read")));
-        }
-        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+        let text = read_text(path, MAX_FILE).map_err(|e| unreadable(e.to_string()))?;
         Self::parse(&text).map_err(|e| Error { text: format!("{}: {}", path.display(), e.text), ..e })
     }
 
@@ -283,17 +284,30 @@ impl GatewayConfig {
         let pays = self.role == Role::Client;
         require(pays == self.pay.is_some(), || "a client has [pay], a relay and a site have none".into())?;
         require((self.role == Role::Site) == self.site.is_some(), || "a site, and only a site, has [site]".into())?;
-        self.offer.as_ref().map_or(Ok(()), Offer::check)?;
+        self.offer.as_ref().map_or(Ok(()), |offer| offer.check(self))?;
         self.pay.as_ref().map_or(Ok(()), Pay::check)?;
         if let Some(site) = &self.site {
             let upstream = site.upstream;
             require(upstream.ip().is_loopback(), || format!("site.upstream {upstream} is not on the loopback"))?;
-            let odd = site.paid_paths.iter().find(|path| !path.starts_with('/'));
-            require(odd.is_none(), || format!("site.paid_paths: {odd:?} does not begin with a slash"))?;
+            site.check(self.offer.as_ref().map_or(Price(0), |offer| offer.price))?;
         }
         self.links.check()?;
         self.policy.check()
     }
+}
+
+/// The text of a file of at most `limit` bytes; of a file without an end no more than that is read.
+///
+/// # Errors
+/// The system's, and `InvalidData` for a file that is longer or no text.
+pub fn read_text(path: &Path, limit: u64) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(limit.saturating_add(1)).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > limit {
+        let why = format!("it is longer than the {limit} bytes that are read");
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
+    }
+    Ok(text)
 }
 
 impl Ledger {
@@ -354,55 +368,6 @@ impl Ledger {
     pub fn network(&self) -> NetworkId {
         NetworkId::of(&self.passphrase)
     }
-}
-
-impl Offer {
-    fn check(&self) -> Result<()> {
-        let even = |n: u64| n == 0 || n.is_power_of_two();
-        let (price, fee) = (self.price.0, self.fee.get());
-        require(even(price), || format!("offer.price = {price}: 0 or a power of two"))?;
-        require(even(fee), || format!("offer.fee = {fee}: 0 or a power of two"))?;
-        window("offer.credit_bytes", self.credit_bytes)?;
-        window("offer.ahead_bytes", self.ahead_bytes)?;
-        require(self.quote_secs >= 60, || "offer.quote_secs: a quote holds at least a minute".into())
-    }
-}
-
-impl Pay {
-    fn check(&self) -> Result<()> {
-        window("pay.ahead_bytes", self.ahead_bytes)?;
-        require(self.ahead_bytes >= 1 << 16, || "pay.ahead_bytes: at least 65536".into())?;
-        require(self.site <= self.day, || "pay.site is more than pay.day".into())
-    }
-}
-
-impl Links {
-    fn check(&self) -> Result<()> {
-        require(self.deposit <= self.liquidity, || "links.deposit is more than links.liquidity".into())?;
-        require(!self.deposit.is_zero(), || "links.deposit is 0".into())?;
-        require(self.flush_secs > 0 && self.period_secs / 4 >= self.flush_secs, || {
-            "links.flush_secs: at least 1 and at most a quarter of links.period_secs".into()
-        })?;
-        require(!self.denomination.is_zero(), || "links.denomination is 0; 1 flushes exact amounts".into())?;
-        require(self.max_ledger_fee >= 200, || "links.max_ledger_fee: a flush costs at least 200 native stroops".into())
-    }
-}
-
-impl Policy {
-    fn check(&self) -> Result<()> {
-        require(self.trickle_bytes >= 514, || "policy.trickle_bytes: less than a cell a second".into())?;
-        require(self.free_refill_ms > 0, || "policy.free_refill_ms is 0".into())?;
-        let (cells, total) = (self.max_held_cells, self.max_held_total);
-        require(cells > 0 && cells <= total, || "policy.max_held_cells: 1 to policy.max_held_total".into())
-    }
-}
-
-fn window(key: &str, bytes: u32) -> Result<()> {
-    require(bytes <= MAX_WINDOW, || format!("{key} = {bytes}: at most {MAX_WINDOW}"))
-}
-
-fn require(holds: bool, text: impl FnOnce() -> String) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::never("MW-CONF-3", text())) }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub async fn call<T: DeserializeOwned>(
             format!("{what} {}: {why}. Is the daemon running, and is this its api socket?", socket.display()),
         )
     };
-    let token = std::fs::read_to_string(socket.with_file_name("api.token"))
+    let token = crate::config::read_text(&socket.with_file_name("api.token"), 4096)
         .map_err(|e| fail("cannot read api.token beside", e.to_string()))?;
     let work = async {
         let stream = UnixStream::connect(socket).await.map_err(|e| fail("cannot connect to", e.to_string()))?;
@@ -48,6 +48,13 @@ pub async fn call<T: DeserializeOwned>(
             .map_err(|e| fail("broken answer from", e.to_string()))?
             .to_bytes();
         conn.abort();
+        if status == hyper::StatusCode::UNAUTHORIZED {
+            let text = format!(
+                "the daemon at {} does not take the token in api.token beside it; start the daemon again to get both anew",
+                socket.display()
+            );
+            return Err(Error::never("MW-API-4", text));
+        }
         if !status.is_success() {
             return Err(Error::never(
                 "MW-API-2",

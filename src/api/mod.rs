@@ -8,10 +8,16 @@
 //! | POST /api/pay | pay what a web service asked for: {origin, isolation, offer, request, session} |
 //! | POST /api/flush | bring signed claims to the ledger now |
 //! | POST /api/close | close all links on which this node pays: no new payments on them, and each deposit comes back by itself once its escrow was silent for its period (a claim that lands begins the time anew). Answers {"returning": [{link, escrow, state, amount, due_ms}]}: stroops at least, unix milliseconds (0: not yet known). Repeat it to look again; `escrow_refunded` and `escrow_reclaimed` in the journal say what it came to. Partners that are paid later get new links |
+//!
+//! At most 64 connections at a time; a request's head comes within 10 s, and its body never pauses longer. Refusals are
+//! JSON, `{code, text}`: `MW-API-4` no token or a wrong one (401), `-8` no such path (404), `-9` another method (405),
+//! `-10` a body that is too long (413), `-11` no JSON (415), `-12` not understood (400, 408, 422).
 pub mod client;
 
 use crate::error::{Error, Result};
 use crate::gateway::transport::http::client::{PayAnswer, PayCall};
+use crate::gateway::transport::http::listen::{self, Bounds};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -20,14 +26,24 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::future::BoxFuture;
 use serde::Deserialize;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::UnixListener;
 
 /// Bodies of requests.
 const MAX_BODY: usize = 64 << 10;
 /// Rows of a listing.
 const MAX_LIMIT: u32 = 10_000;
+/// Programs of one user: few connections, and quick ones.
+const BOUNDS: Bounds = Bounds {
+    connections: 64,
+    per_address: 64,
+    head: Duration::from_secs(10),
+    body: Duration::from_secs(10),
+    write: Duration::from_secs(30),
+};
 
 /// What the API wants from the daemon behind it.
 pub trait Backend: Send + Sync + 'static {
@@ -50,6 +66,8 @@ struct Page {
     limit: Option<u32>,
 }
 
+type Paging = Result<Query<Page>, QueryRejection>;
+
 struct Shared {
     backend: Arc<dyn Backend>,
     token: String,
@@ -65,26 +83,29 @@ pub async fn serve(listener: UnixListener, token: String, backend: Arc<dyn Backe
         .route("/api/pay", post(pay))
         .route("/api/flush", post(flush))
         .route("/api/close", post(close))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "MW-API-8", "there is no such path in this API"))
+        .method_not_allowed_fallback(async || {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "MW-API-9", "this path wants another method; see the allow header")
+        })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(shared.clone(), guard))
         .with_state(shared);
-    axum::serve(listener, app).await
+    listen::serve(listener, BOUNDS, hyper_util::service::TowerToHyperService::new(app)).await
 }
 
-/// Binds the socket (0600, a left-over one is replaced) and writes a fresh token beside it.
+/// Binds the socket (0600) and writes a fresh token beside it. A socket that nobody answers at is replaced, anything
+/// else is left alone. `MW-API-5`: it cannot be served there; `-6`: something else has this name; `-7`: a daemon
+/// answers there.
 pub fn bind(socket: &Path) -> Result<(UnixListener, String)> {
     use std::io::Write;
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let fail = |e: std::io::Error| {
         Error::never(
-            "MW-API-3",
+            "MW-API-5",
             format!("cannot serve the api at {}: {e}. Check the directory and its rights.", socket.display()),
         )
     };
-    match std::fs::remove_file(socket) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(fail(e)),
-        _ => {}
-    }
+    clear(socket)?;
     let token = hex::encode(rand::random::<[u8; 32]>());
     let path = socket.with_file_name("api.token");
     let fresh = socket.with_file_name("api.token.new");
@@ -97,6 +118,35 @@ pub fn bind(socket: &Path) -> Result<(UnixListener, String)> {
     Ok((listener, token))
 }
 
+/// Makes room for a socket: removes one that refuses connections, and nothing else.
+fn clear(socket: &Path) -> Result<()> {
+    let fail = |e: std::io::Error| {
+        Error::never("MW-API-5", format!("cannot serve the api at {}: {e}. Check the directory.", socket.display()))
+    };
+    let about = match std::fs::symlink_metadata(socket) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        about => about.map_err(fail)?,
+    };
+    if !about.file_type().is_socket() {
+        let text =
+            format!("{} is there already and is no socket; it is left alone. Correct api_socket.", socket.display());
+        return Err(Error::never("MW-API-6", text));
+    }
+    match std::os::unix::net::UnixStream::connect(socket) {
+        Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => std::fs::remove_file(socket).map_err(fail),
+        // Gone meanwhile.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(fail(e)),
+        Ok(_) => {
+            let text = format!(
+                "a program answers at {} already. Stop it, or give this daemon an api_socket of its own.",
+                socket.display()
+            );
+            Err(Error::later("MW-API-7", text))
+        }
+    }
+}
+
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let given = request
         .headers()
@@ -106,10 +156,25 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     if given.is_some_and(|given| same(given.as_bytes(), shared.token.as_bytes())) {
         return next.run(request).await;
     }
-    let body = Json(
-        serde_json::json!({"code": "MW-API-4", "text": "a bearer token is wanted: it lies in api.token beside the socket"}),
-    );
-    (StatusCode::UNAUTHORIZED, body).into_response()
+    problem(
+        StatusCode::UNAUTHORIZED,
+        "MW-API-4",
+        "a bearer token is wanted: it lies in api.token beside the socket, a new one after each start",
+    )
+}
+
+fn problem(status: StatusCode, code: &str, text: &str) -> Response {
+    (status, Json(serde_json::json!({"code": code, "text": text}))).into_response()
+}
+
+/// What axum refused before a handler saw it.
+fn unfit(status: StatusCode, why: &str) -> Response {
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "MW-API-10",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "MW-API-11",
+        _ => "MW-API-12",
+    };
+    problem(status, code, why)
 }
 
 /// Compares without telling where two strings differ.
@@ -129,16 +194,25 @@ async fn status(State(shared): State<Arc<Shared>>) -> Response {
     reply(shared.backend.status().await)
 }
 
-async fn payments(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> Response {
-    reply(shared.backend.payments(page.limit.unwrap_or(100).min(MAX_LIMIT)).await)
+async fn payments(State(shared): State<Arc<Shared>>, page: Paging) -> Response {
+    match page {
+        Ok(Query(page)) => reply(shared.backend.payments(page.limit.unwrap_or(100).min(MAX_LIMIT)).await),
+        Err(e) => unfit(e.status(), &e.body_text()),
+    }
 }
 
-async fn events(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> Response {
-    reply(shared.backend.events(page.limit.unwrap_or(100).min(MAX_LIMIT)).await)
+async fn events(State(shared): State<Arc<Shared>>, page: Paging) -> Response {
+    match page {
+        Ok(Query(page)) => reply(shared.backend.events(page.limit.unwrap_or(100).min(MAX_LIMIT)).await),
+        Err(e) => unfit(e.status(), &e.body_text()),
+    }
 }
 
-async fn pay(State(shared): State<Arc<Shared>>, Json(call): Json<PayCall>) -> Json<PayAnswer> {
-    Json(shared.backend.pay(call).await)
+async fn pay(State(shared): State<Arc<Shared>>, call: Result<Json<PayCall>, JsonRejection>) -> Response {
+    match call {
+        Ok(Json(call)) => Json(shared.backend.pay(call).await).into_response(),
+        Err(e) => unfit(e.status(), &e.body_text()),
+    }
 }
 
 async fn flush(State(shared): State<Arc<Shared>>) -> Response {
@@ -148,3 +222,6 @@ async fn flush(State(shared): State<Arc<Shared>>) -> Response {
 async fn close(State(shared): State<Arc<Shared>>) -> Response {
     reply(shared.backend.close().await)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,7 @@
 //! `magicwave fetch URL`: a download through tor that pays a site which asks for it.
+mod sink;
+
+use crate::config::read_text;
 use crate::error::{Error, Result};
 use crate::gateway::transport::http::client::{Dial, PayAnswer, PayCall, PayClient, pay, required, session_value};
 use crate::gateway::transport::http::required::Required;
@@ -11,8 +14,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::{Seek, Write};
+use sink::Sink;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +23,8 @@ use url::Url;
 
 /// Payments and resumptions of one download, at most.
 const ROUNDS_MAX: u32 = 256;
+/// Bytes of a token's file.
+const TOKEN_MAX: u64 = 4096;
 /// Rounds in a row that may bring no byte.
 const EMPTY_ROUNDS_MAX: u32 = 3;
 
@@ -42,7 +46,7 @@ pub struct Args {
     /// A file with the API's token [default: api.token beside the socket]
     #[arg(long, value_name = "FILE", requires = "api")]
     token_file: Option<PathBuf>,
-    /// Write the body to FILE instead of standard output
+    /// Write the body to FILE instead of standard output; FILE appears, or is replaced, when the body is whole
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print one JSON object on standard output; the body goes to --output or nowhere
@@ -86,17 +90,10 @@ fn report(error: &Error, json: bool, fetch: Option<&Fetch>) -> ExitCode {
     ExitCode::from(match error.code {
         "MW-FETCH-2" | "MW-FETCH-3" | "MW-FETCH-4" | "MW-FETCH-5" | "MW-API-1" => 3,
         "MW-FETCH-10" => 4,
-        "MW-FETCH-11" | "MW-FETCH-12" | "MW-FETCH-13" | "MW-HTTP-1" | "MW-API-2" | "MW-API-3" => 5,
+        "MW-FETCH-11" | "MW-FETCH-12" | "MW-FETCH-13" | "MW-HTTP-1" | "MW-API-2" | "MW-API-3" | "MW-API-4" => 5,
         "MW-FETCH-14" | "MW-FETCH-15" => 6,
         _ => 1,
     })
-}
-
-/// Where the body goes.
-enum Sink {
-    File(File),
-    Stdout,
-    Nowhere,
 }
 
 struct Payment {
@@ -129,11 +126,9 @@ fn here(what: &str, error: &dyn std::fmt::Display) -> Error {
 impl Fetch {
     fn new(args: Args) -> Result<Self> {
         let token = match &args.token_file {
-            Some(file) => Some(std::fs::read_to_string(file).map_err(|e| here("The token file cannot be read", &e))?),
+            Some(file) => Some(read_text(file, TOKEN_MAX).map_err(|e| here("The token file cannot be read", &e))?),
             // Where a daemon of ours puts it.
-            None => {
-                args.api.as_ref().and_then(|socket| std::fs::read_to_string(socket.with_file_name("api.token")).ok())
-            }
+            None => args.api.as_ref().and_then(|socket| read_text(&socket.with_file_name("api.token"), TOKEN_MAX).ok()),
         };
         let isolation =
             args.isolation.clone().unwrap_or_else(|| format!("fetch-{}", hex::encode(rand::random::<[u8; 8]>())));
@@ -141,7 +136,7 @@ impl Fetch {
             return Err(Error::never("MW-FETCH-20", "An isolation name has 1 to 255 bytes."));
         }
         let sink = match &args.output {
-            Some(file) => Sink::File(File::create(file).map_err(|e| here("The output file cannot be written", &e))?),
+            Some(file) => Sink::to_file(file).map_err(|e| here("The output file cannot be written", &e))?,
             None if args.json => Sink::Nowhere,
             None => Sink::Stdout,
         };
@@ -287,23 +282,14 @@ impl Fetch {
         self.first_byte.get_or_insert(self.started.elapsed());
         self.hash.update(data);
         self.have += data.len() as u64;
-        let written = match &mut self.sink {
-            Sink::File(file) => file.write_all(data),
-            Sink::Stdout => std::io::stdout().write_all(data),
-            Sink::Nowhere => Ok(()),
-        };
-        written.map_err(|e| here("The body cannot be written", &e))
+        self.sink.write(data).map_err(|e| here("The body cannot be written", &e))
     }
 
     /// The site sends everything anew: it changed, or it cannot resume.
     fn restart(&mut self) -> Result<()> {
-        match &mut self.sink {
-            Sink::File(file) => file.rewind().and_then(|()| file.set_len(0)).map_err(|e| here("The file", &e))?,
-            Sink::Stdout => {
-                let text = "The site cannot resume, and what was printed cannot be taken back. Use --output.";
-                return Err(Error::never("MW-FETCH-15", text));
-            }
-            Sink::Nowhere => {}
+        if !self.sink.restart().map_err(|e| here("The file", &e))? {
+            let text = "The site cannot resume, and what was written cannot be taken back. Use --output with a file.";
+            return Err(Error::never("MW-FETCH-15", text));
         }
         self.have = 0;
         self.hash = Sha256::new();
@@ -311,12 +297,7 @@ impl Fetch {
     }
 
     fn finish(&mut self) -> Result<()> {
-        let written = match &mut self.sink {
-            Sink::File(file) => file.sync_all(),
-            Sink::Stdout => std::io::stdout().flush(),
-            Sink::Nowhere => Ok(()),
-        };
-        written.map_err(|e| here("The body cannot be written", &e))
+        self.sink.finish().map_err(|e| here("The body cannot be written", &e))
     }
 
     fn summary(&self, error: Option<&Error>) -> serde_json::Value {

@@ -1,5 +1,6 @@
 //! `magicwave tor`: the patched tor as a program of its own; arguments, signals and exit status are tor's.
 use crate::config::GatewayConfig;
+use crate::error::Error;
 use crate::tor::{TorEvent, daemon, run_tor, signals, sys};
 use anyhow::Context;
 use std::io::Write;
@@ -19,18 +20,36 @@ pub struct Args {
     args: Vec<String>,
 }
 
-/// Runs tor to its end; the exit status is tor's.
+const OURS: &str = "magicwave tor: a complete tor; its own help follows.
+
+  --gateway FILE   pay and be paid as FILE says (TOML, keys in src/config.rs); without it this is tor as upstream made it
+
+Signals and the exit status are tor's. RunAsDaemon is refused.
+";
+
+/// Runs tor to its end; the exit status is tor's. What fails here is one line on standard error, and status 1.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let args = args.args;
+    Ok(start(args.args).unwrap_or_else(|error| {
+        eprintln!("magicwave tor: {error:#}");
+        ExitCode::FAILURE
+    }))
+}
+
+fn start(args: Vec<String>) -> anyhow::Result<ExitCode> {
+    let (gateway, args) = split_gateway(args)?;
     if args.iter().any(|word| word == "--version") {
         writeln!(std::io::stdout(), "{}", version())?;
         return Ok(ExitCode::SUCCESS);
     }
+    let config = gateway.map(|file| GatewayConfig::load(&file)).transpose()?;
     if daemon::is_command(&args) {
+        if args.iter().any(|word| word == "--help" || word == "-h") {
+            let mut out = std::io::stdout();
+            writeln!(out, "{OURS}")?;
+            out.flush()?;
+        }
         return Ok(exit_code(daemon::run_command(&args)?));
     }
-    let (gateway, args) = split_gateway(args)?;
-    let config = gateway.map(|file| GatewayConfig::load(&file)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(if config.is_some() { 2 } else { 1 })
         .enable_all()
@@ -61,16 +80,27 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn split_gateway(args: Vec<String>) -> anyhow::Result<(Option<PathBuf>, Vec<String>)> {
     let (mut file, mut rest, mut words) = (None, Vec::new(), args.into_iter());
     while let Some(word) = words.next() {
-        if word == "--gateway" {
-            file = Some(PathBuf::from(words.next().context("--gateway wants the name of a file")?));
-        } else {
-            rest.push(word);
+        let name = match word.strip_prefix("--gateway") {
+            Some("") => words.next(),
+            Some(value) if value.starts_with('=') => Some(value[1..].to_owned()),
+            _ => {
+                rest.push(word);
+                continue;
+            }
+        };
+        let name = name.filter(|name| !name.is_empty() && !name.starts_with("--"));
+        if file.replace(PathBuf::from(name.ok_or_else(no_file)?)).is_some() {
+            return Err(no_file().into());
         }
     }
     Ok((file, rest))
 }
 
-/// Upstream's release and our series, e.g. `tor 0.4.9.11 (magicwave 0.1.0: 9 patches, 1f0c2ab49d31)`.
+fn no_file() -> Error {
+    Error::never("MW-CONF-5", "--gateway wants the name of one configuration file, once: --gateway FILE")
+}
+
+/// Upstream's release and our series, e.g. `tor 0.4.9.11 (magicwave 0.1.0: 8 patches, 1f0c2ab49d31)`.
 pub fn version() -> String {
     format!("{} (magicwave {}: {})", sys::version(), env!("CARGO_PKG_VERSION"), env!("MAGICWAVE_SERIES"))
 }
@@ -78,4 +108,22 @@ pub fn version() -> String {
 /// As tor's own main does it: what is no exit status is 1.
 fn exit_code(status: i32) -> ExitCode {
     ExitCode::from(u8::try_from(status).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateways_file_is_named_in_either_form_and_once() {
+        let split = |text: &str| split_gateway(text.split(' ').map(String::from).collect());
+        for text in ["--gateway g.toml -f torrc", "-f torrc --gateway=g.toml"] {
+            let (file, rest) = split(text).expect("good");
+            assert_eq!((file, rest), (Some(PathBuf::from("g.toml")), vec!["-f".to_owned(), "torrc".to_owned()]));
+        }
+        assert_eq!(split("-f torrc").expect("good").0, None);
+        for text in ["-f torrc --gateway", "--gateway=", "--gateway --quiet", "--gateway a --gateway b"] {
+            assert!(split(text).expect_err(text).to_string().contains("MW-CONF-5"), "{text}");
+        }
+    }
 }

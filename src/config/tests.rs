@@ -1,5 +1,6 @@
 //! Tests of the configuration file.
 use super::*;
+use crate::gateway::core::paths::PREFIXES_MAX;
 use crate::stellar::keys::{SecretSeed, account_id};
 
 fn text(ledger: &str, rest: &str) -> String {
@@ -113,4 +114,59 @@ fn a_second_server_is_another_one_and_is_reached_as_the_first_one_is() {
         let error = refused(&ledger, "");
         assert!(error.contains("MW-CONF-4") && error.contains(why), "{ledger}: {error}");
     }
+}
+
+#[test]
+fn an_offer_that_no_payer_may_take_is_refused_by_its_key() {
+    let broken = |from: &str, to: &str| {
+        GatewayConfig::parse(&text(TEST, "").replace(from, to)).expect_err("must be refused").to_string()
+    };
+    for (from, to, key) in [
+        ("price = 1024", "price = 0", "offer.price"),
+        ("price = 1024", "price = 1099511627776", "offer.price"),
+        ("price = 1024", "price = 8589934592", "offer.price"),
+        ("fee = 8", "fee = 1125899906842624", "offer.fee"),
+        ("fee = 8", "fee = 3", "offer.fee"),
+        ("quote_secs = 3600", "quote_secs = 604800", "offer.quote_secs"),
+        ("credit_bytes = 65278", "credit_bytes = 1073741825", "offer.credit_bytes"),
+        ("ahead_bytes = 4194304", "ahead_bytes = 1073741825", "offer.ahead_bytes"),
+    ] {
+        let error = broken(from, to);
+        assert!(error.contains(key) && error.contains("MW-CONF-3"), "{to}: {error}");
+    }
+    for (from, to) in [
+        ("price = 1024", "price = 4294967296"),
+        ("price = 1024", "price = 1"),
+        ("fee = 8", "fee = 0"),
+        ("quote_secs = 3600", "quote_secs = 86400"),
+    ] {
+        let config = GatewayConfig::parse(&text(TEST, "").replace(from, to)).expect(to);
+        config.offer.as_ref().expect("an offer").terms(&config).expect("terms").check().expect("as hellos want it");
+    }
+}
+
+#[test]
+fn a_paid_path_is_one_that_the_front_takes() {
+    let site = |paths: &str| {
+        let keys = format!("[site]\nlisten = \"127.0.0.1:1\"\nupstream = \"127.0.0.1:2\"\npaid_paths = [{paths}]\n");
+        GatewayConfig::parse(&text(TEST, &keys).replace("relay", "site"))
+    };
+    site("\"/\", \"/films/new\"").expect("good");
+    for odd in ["/a/../b", "/a/%2e%2e/b", "/a%2fb", "films", "/%zz"] {
+        let error = site(&format!("\"/good\", \"{odd}\"")).expect_err(odd).to_string();
+        assert!(error.contains("site.paid_paths") && error.contains(odd), "{error}");
+    }
+    let many: Vec<String> = (0..=PREFIXES_MAX).map(|n| format!("\"/{n}\"")).collect();
+    assert!(site(&many.join(",")).expect_err("too many").text.contains("at most"));
+}
+
+#[test]
+fn a_file_without_an_end_is_read_to_the_limit_and_refused() {
+    let error = GatewayConfig::load(Path::new("/dev/zero")).expect_err("no end");
+    assert!(error.code == "MW-CONF-1" && error.text.contains("/dev/zero"), "{error}");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("text");
+    std::fs::write(&path, "12345").expect("written");
+    assert_eq!(read_text(&path, 5).expect("fits"), "12345");
+    assert!(read_text(&path, 4).is_err());
 }

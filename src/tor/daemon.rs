@@ -9,8 +9,8 @@ use super::hooks::{self, Host};
 use super::line::Reply;
 use super::policy::Policy;
 use super::sys::{self, Main, Stats};
+use crate::config::read_text;
 use crate::error::{Error, Result};
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::UnixStream;
@@ -18,6 +18,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// tor runs its main thread with the system's default stack; Rust's default of 2 MiB is less.
 const STACK: usize = 8 * 1024 * 1024;
+
+/// Of a torrc so much is looked at.
+const TORRC_MAX: u64 = 4 << 20;
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 
@@ -180,8 +183,17 @@ impl TorHandle {
     pub async fn command(&self, text: impl Into<String>) -> Result<Reply> {
         let (answer, reply) = oneshot::channel();
         let command = Command::new(text, Some(answer))?;
-        self.commands.send(command).await.map_err(|_| gone())?;
-        reply.await.map_err(|_| gone())
+        let asked = async {
+            self.commands.send(command).await.map_err(|_| gone())?;
+            reply.await.map_err(|_| gone())
+        };
+        let mut exited = self.exited.clone();
+        tokio::select! {
+            biased;
+            reply = asked => reply,
+            // A tor that failed before it owned its end of the socket never closes it.
+            _ = exited.wait_for(Option::is_some) => Err(gone()),
+        }
     }
 
     /// The last known step of the bootstrap.
@@ -249,7 +261,7 @@ fn refuse_to_fork(args: &[String]) -> Result<()> {
             return Err(fork);
         }
         if ["-f", "--torrc-file", "--defaults-torrc"].contains(&word.as_str()) {
-            let text = value.and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+            let text = value.and_then(|file| read_text(file.as_ref(), TORRC_MAX).ok()).unwrap_or_default();
             let asks = text
                 .lines()
                 .filter_map(|line| line.trim().split_once([' ', '\t']))
@@ -265,6 +277,8 @@ fn refuse_to_fork(args: &[String]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::time::Duration;
 
     fn words(text: &str) -> Vec<String> {
         text.split(' ').map(String::from).collect()
@@ -283,6 +297,25 @@ mod tests {
             fs::write(&torrc, text).expect("written");
             assert_eq!(refuse_to_fork(&words(&format!("-f {}", torrc.display()))).is_ok(), allowed, "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_command_ends_when_tor_has_exited_although_nobody_closed_its_socket() {
+        let (commands, _kept) = mpsc::channel(COMMANDS);
+        let (_progress, bootstrap) = watch::channel(Bootstrap::default());
+        let (exit, exited) = watch::channel(None);
+        let tor = TorHandle { commands, bootstrap, exited, host: None };
+        let asking = tokio::spawn({
+            let tor = tor.clone();
+            async move { tor.getinfo("net/listeners/socks").await }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!asking.is_finished(), "tor may still answer");
+        exit.send(Some(1)).expect("somebody looks");
+        let answer = tokio::time::timeout(Duration::from_secs(5), asking).await.expect("it ends").expect("no panic");
+        assert_eq!(answer.expect_err("tor is gone").code, "MW-TOR-12");
+        assert_eq!(tor.command("GETINFO version").await.expect_err("still gone").code, "MW-TOR-12");
+        assert_eq!(tor.wait().await, 1);
     }
 
     #[test]

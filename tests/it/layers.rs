@@ -42,8 +42,8 @@ const LAW: &[(&str, &[&str], &str)] = &[
     // L2
     (
         "config",
-        &["error", "redact", "units", "stellar"],
-        "L2: resolved once, read by all above; assets and networks have types",
+        &["error", "redact", "units", "stellar", "gateway::core"],
+        "L2: resolved once, read by all above; assets and networks have types, offers the protocol's own rules",
     ),
     (
         "store",

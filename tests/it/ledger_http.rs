@@ -231,6 +231,10 @@ async fn nonsense_gets_a_clear_400_and_the_server_goes_on() {
     for path in ["/nothing", "/ledgers/99999999", &format!("/transactions/{}", "00".repeat(32))] {
         assert_eq!(server.get(path).await.0, 404, "{path}");
     }
+    for path in ["/accounts/%ff", "/transactions/%ff", "/ledgers/%ff"] {
+        let (status, problem) = server.get(path).await;
+        assert_eq!((status, problem["status"].as_u64(), problem["type"].is_string()), (400, Some(400), true), "{path}");
+    }
     let (status, root) = server.get("/").await;
     assert_eq!((status, root["network_passphrase"].as_str()), (200, Some(NETWORK)));
     let _: stellar_horizon::resources::Root = serde_json::from_value(root).expect("a root document");

@@ -14,6 +14,7 @@ mod ledger_replay;
 #[cfg(feature = "node")]
 mod ledger_verbs;
 mod links;
+mod pins;
 #[cfg(feature = "node")]
 mod reactor;
 mod stellar_adaptor;
@@ -32,6 +33,8 @@ mod stellar_template;
 mod stellar_witness;
 #[cfg(feature = "node")]
 mod store;
+#[cfg(feature = "node")]
+mod tor_verb;
 mod wallet_files;
 #[cfg(feature = "node")]
 mod wallet_ledger;

@@ -1,18 +1,21 @@
-//! The reactor's end: when tor is gone and nothing is under way, though the world still holds a way back.
+//! The reactor: what is let go is durable before (invariant 1), and its end: when tor is gone and nothing is under way, though the world still holds a way back.
+use super::links::world::{World as Pairs, asset, limits, network};
+use magicwave::error::{Error, Result};
+use magicwave::gateway::core::message::Message;
 use magicwave::gateway::link::{Identity, Limits, Links};
 use magicwave::gateway::node::Gateway;
-use magicwave::gateway::port::{Effect, Event};
+use magicwave::gateway::port::{Effect, Event, Row};
 use magicwave::gateway::reactor::{Reactor, World};
 use magicwave::stellar::asset::Asset;
 use magicwave::stellar::keys::SecretSeed;
 use magicwave::stellar::network::NetworkId;
-use magicwave::store::Sqlite;
+use magicwave::store::{Snapshot, Sqlite, Store};
 use magicwave::wallet::Wallet;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A world that can answer, with so many answers to come.
@@ -57,4 +60,75 @@ fn a_reactor_that_is_told_so_ends_as_soon_as_no_answer_is_to_come() {
         std::thread::sleep(Duration::from_millis(20));
     }
     running.join().expect("no panic").expect("no error");
+}
+
+/// What happened, in order: rows that were committed (or were not), and effects that left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Commit(usize),
+    Failed,
+    Left,
+}
+
+type Steps = Arc<Mutex<Vec<Step>>>;
+
+struct Noting {
+    steps: Steps,
+    works: bool,
+}
+
+impl Store for Noting {
+    fn load(&mut self, _: u32) -> Result<Snapshot> {
+        Ok(Snapshot::default())
+    }
+    fn commit(&mut self, rows: &[Row]) -> Result<()> {
+        let mut steps = self.steps.lock().expect("not poisoned");
+        steps.push(if self.works { Step::Commit(rows.len()) } else { Step::Failed });
+        if self.works { Ok(()) } else { Err(Error::later("MW-STORE-4", "the disk is full")) }
+    }
+}
+
+struct Leaving(Steps);
+
+impl World for Leaving {
+    fn release(&mut self, _: Effect) {
+        self.0.lock().expect("not poisoned").push(Step::Left);
+    }
+    fn awaits(&self) -> bool {
+        false
+    }
+}
+
+/// One batch of a relay for which a client opens an escrow.
+fn one_batch(works: bool) -> (Result<bool>, Vec<Step>) {
+    let mut pairs = Pairs::new(1, 1, 1, &limits());
+    pairs.open(1, 0);
+    let told: Vec<Message> = pairs.log.iter().filter(|(to, _)| *to == 0).map(|(_, message)| message.clone()).collect();
+    assert!(told.iter().any(|message| matches!(message, Message::EscrowOffer(_))), "{told:?}");
+    let me = Identity::new(pairs.nodes[0].wallet.clone(), network(), asset());
+    let links = Links::load(me, limits(), vec![], vec![]).expect("empty");
+    let steps = Steps::default();
+    let store = Noting { steps: steps.clone(), works };
+    let gateway = Gateway::new(links, None, None);
+    let mut reactor = Reactor::new(gateway, store, Leaving(steps.clone()), SmallRng::seed_from_u64(1), Arc::default());
+    let (events, inbox) = sync_channel(8);
+    events.send(Event::Passing { circ: 5, prev: None, next: None }).expect("room");
+    for message in told {
+        let (own, peer) = Default::default();
+        events.send(Event::Message { circ: 5, hop: 0, message, own, peer }).expect("room");
+    }
+    let result = reactor.run_once(&inbox);
+    let steps = steps.lock().expect("not poisoned").clone();
+    (result, steps)
+}
+
+#[test]
+fn no_effect_leaves_before_its_rows_are_durable_and_none_when_they_are_not() {
+    let (result, steps) = one_batch(true);
+    assert!(result.expect("durable"));
+    assert!(matches!(steps.first(), Some(Step::Commit(rows)) if *rows > 0), "{steps:?}");
+    assert!(steps.len() > 1 && steps[1..].iter().all(|step| *step == Step::Left), "{steps:?}");
+    let (result, steps) = one_batch(false);
+    assert_eq!(result.expect_err("not durable").code, "MW-STORE-4");
+    assert_eq!(steps, [Step::Failed], "nothing may leave");
 }

@@ -2,6 +2,7 @@
 pub mod codec;
 pub mod message;
 pub mod offer;
+pub mod paths;
 pub mod policy;
 pub mod price;
 pub mod refusal;

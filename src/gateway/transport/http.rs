@@ -1,7 +1,8 @@
 //! Payments in-band over http: what both sides share. `docs/wire.md`, section 7.
 #[cfg(feature = "node")]
 pub mod client;
-pub mod paths;
+#[cfg(feature = "node")]
+pub mod listen;
 pub mod required;
 pub mod sessions;
 #[cfg(feature = "node")]
@@ -10,6 +11,7 @@ pub mod site;
 mod stream;
 
 use crate::gateway::core::message::{Id, Offer};
+pub use crate::gateway::core::paths;
 use crate::gateway::core::request::keyed_hash;
 use hmac::Mac;
 

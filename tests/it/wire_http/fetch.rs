@@ -78,6 +78,9 @@ struct Cli {
     args: fetch::Args,
 }
 
+/// What has the file's name before.
+const KEPT: &[u8] = b"kept";
+
 /// Runs `fetch` against a fresh world; returns its exit code, the file, and what the proxy saw.
 async fn fetched(ahead: u64, answer: Option<Result<u64, &'static str>>) -> (String, Vec<u8>, Vec<(String, String)>) {
     let world = world(ahead, Duration::from_millis(50)).await;
@@ -92,6 +95,7 @@ async fn fetched(ahead: u64, answer: Option<Result<u64, &'static str>>) -> (Stri
         args.push(format!("--api={}", socket.display()));
         daemon(&socket, world.client.clone(), world.origin.clone(), answer).await;
     }
+    std::fs::write(&file, KEPT).expect("written");
     let args = Cli::try_parse_from(args).expect("arguments").args;
     let code = tokio::task::spawn_blocking(|| fetch::run(args)).await.expect("no panic").expect("a code");
     let seen = seen.lock().expect("lock").clone();
@@ -120,7 +124,7 @@ async fn fetch_pays_again_and_resumes_where_its_credit_ended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fetch_says_when_it_may_not_or_must_not_pay() {
     let (code, file, _) = fetched(0, Some(Err("budget_day"))).await;
-    assert_eq!((code, file.len()), (exit(5), 0));
+    assert_eq!((code, &*file), (exit(5), KEPT), "a failure leaves what was there");
     let (code, ..) = fetched(0, None).await;
     assert_eq!(code, exit(5));
 }

@@ -1,6 +1,6 @@
 //! Horizon's paths over the ledger: what a wallet asks, in the JSON that it expects.
 //!
-//! Bodies are at most 512 KiB, pages 200 records, the queue 5000 transactions, waiting submissions 10 000. Anything
+//! At most 512 connections at a time; a head comes within 15 s and a body never pauses longer; bodies are at most 512 KiB, pages 200 records, the queue 5000 transactions, waiting submissions 10 000. Anything
 //! else is answered with an error document.
 mod friendbot;
 mod node;
@@ -12,6 +12,7 @@ mod submit;
 
 pub use node::{MAX_WAITING, Node, NodeConfig};
 
+use crate::gateway::transport::http::listen::{self, Bounds};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue};
@@ -20,10 +21,19 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use problem::Problem;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// Longest request body in bytes.
 pub const MAX_BODY: usize = 512 * 1024;
+/// A whole devnet, which all comes from one address.
+const BOUNDS: Bounds = Bounds {
+    connections: 512,
+    per_address: 512,
+    head: Duration::from_secs(15),
+    body: Duration::from_secs(15),
+    write: Duration::from_secs(30),
+};
 
 async fn latest_ledger(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
@@ -72,7 +82,8 @@ pub enum ServeError {
 
 /// Serves and closes ledgers until an error; drop the future to end it.
 pub async fn serve(listener: TcpListener, node: Arc<Node>) -> Result<(), ServeError> {
-    let service = axum::serve(listener, router(Arc::clone(&node))).into_future();
+    let service = hyper_util::service::TowerToHyperService::new(router(Arc::clone(&node)));
+    let service = listen::serve(listener, BOUNDS, service);
     tokio::select! {
         ended = service => Ok(ended?),
         failed = close_on_time(&node) => Err(failed.into()),

@@ -2,6 +2,8 @@
 use crate::devnet::ledger::codes::{self, ResultCodes};
 use crate::devnet::ledger::store::StoreError;
 use crate::devnet::ledger::xdr::TransactionResult;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -84,6 +86,20 @@ impl Problem {
     /// Any other status.
     pub fn other(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
         Self::new(status, "bad_request", title, detail)
+    }
+}
+
+/// The name in a path; what is none is answered with an error document.
+pub(super) struct Name(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Name(name)),
+            Err(e) => Err(Problem::bad_request("path", e.body_text())),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! GET: accounts, transactions, ledgers, fees, the root document.
 use super::node::{Core, Node};
 use super::page::{Page, PageQuery};
-use super::problem::Problem;
+use super::problem::{Name, Problem};
 use super::resource;
 use crate::devnet::ledger::chain::MAX_OPERATIONS;
 use crate::devnet::ledger::entry::Id;
@@ -10,7 +10,7 @@ use crate::devnet::ledger::time::rfc3339;
 use crate::devnet::ledger::view::account_view;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query as UrlQuery, State};
+use axum::extract::{Query as UrlQuery, State};
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub(super) async fn root(State(node): State<Arc<Node>>, headers: HeaderMap) -> A
     })))
 }
 
-pub(super) async fn account(State(node): State<Arc<Node>>, headers: HeaderMap, Path(id): Path<String>) -> Answer {
+pub(super) async fn account(State(node): State<Arc<Node>>, headers: HeaderMap, Name(id): Name) -> Answer {
     let id = account_of(&id)?;
     let core = node.core.lock().await;
     let closed_at = |ledger| {
@@ -100,7 +100,7 @@ async fn list(
 pub(super) async fn account_transactions(
     State(node): State<Arc<Node>>,
     headers: HeaderMap,
-    Path(text): Path<String>,
+    Name(text): Name,
     query: Paging,
 ) -> Answer {
     let id = account_of(&text)?;
@@ -116,7 +116,7 @@ pub(super) async fn transactions(State(node): State<Arc<Node>>, headers: HeaderM
 pub(super) async fn ledger_transactions(
     State(node): State<Arc<Node>>,
     headers: HeaderMap,
-    Path(number): Path<String>,
+    Name(number): Name,
     query: Paging,
 ) -> Answer {
     let number = ledger_number(&number)?;
@@ -124,7 +124,7 @@ pub(super) async fn ledger_transactions(
     list(&node, &headers, &format!("/ledgers/{number}/transactions"), page, None, Some(number)).await
 }
 
-pub(super) async fn transaction(State(node): State<Arc<Node>>, headers: HeaderMap, Path(hash): Path<String>) -> Answer {
+pub(super) async fn transaction(State(node): State<Arc<Node>>, headers: HeaderMap, Name(hash): Name) -> Answer {
     let mut bytes = [0; 32];
     hex::decode_to_slice(&hash, &mut bytes)
         .map_err(|_| Problem::bad_request("tx_id", "a transaction is named by 64 hexadecimal digits"))?;
@@ -148,7 +148,7 @@ pub(super) async fn ledgers(State(node): State<Arc<Node>>, headers: HeaderMap, q
     Ok(Json(resource::page(&base, "/ledgers", &page, records)))
 }
 
-pub(super) async fn ledger(State(node): State<Arc<Node>>, headers: HeaderMap, Path(number): Path<String>) -> Answer {
+pub(super) async fn ledger(State(node): State<Arc<Node>>, headers: HeaderMap, Name(number): Name) -> Answer {
     let number = ledger_number(&number)?;
     let core = node.core.lock().await;
     let rows = core.store.ledgers(Some(number), None, true, 1)?;

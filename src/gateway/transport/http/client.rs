@@ -159,7 +159,7 @@ pub struct PayAnswer {
 }
 
 /// Asks the daemon behind a unix socket to pay; returns its answer. `token` goes along as a bearer token. Codes:
-/// `MW-API-1` no daemon, `-2` no proper answer, `-3` none within `patience`.
+/// `MW-API-1` no daemon, `-2` no proper answer, `-3` none within `patience`, `-4` it does not know the token.
 pub async fn pay(socket: &Path, token: Option<&str>, call: &PayCall, patience: Duration) -> Result<PayAnswer> {
     let odd =
         |what: &str| Error::never("MW-API-2", format!("The daemon's answer to a payment is not understood: {what}."));
@@ -181,6 +181,15 @@ pub async fn pay(socket: &Path, token: Option<&str>, call: &PayCall, patience: D
         })?;
         let response = exchange(stream, request).await.map_err(|error| odd(&error.text))?;
         let status = response.status();
+        if status == StatusCode::UNAUTHORIZED {
+            let given = if token.is_some() { "does not know this token" } else { "wants a token" };
+            let text = format!(
+                "The daemon at {} {given}; it makes a new one at each start. Name the file api.token beside its socket \
+                 with --token-file, or leave that option out.",
+                socket.display()
+            );
+            return Err(Error::never("MW-API-4", text));
+        }
         let body = Limited::new(response.into_body(), API_BODY_MAX).collect().await.map_err(|e| odd(&e.to_string()))?;
         serde_json::from_slice(&body.to_bytes()).map_err(|error| odd(&format!("status {status}, {error}")))
     });

@@ -1,6 +1,7 @@
 //! The paying door in front of a web server: a reverse proxy that meters the responses of paid paths.
 //!
 //! `docs/wire.md`, section 7. Bodies stream both ways through buffers of fixed size. No upgrades (websockets).
+use super::listen::{self, BUFFER, Bounds, Timed};
 use super::paths::{Prices, normalise};
 use super::required::Required;
 use super::sessions::Sessions;
@@ -18,21 +19,26 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Bytes that hyper buffers per connection and direction.
-const BUFFER: usize = 64 * 1024;
-/// For a client's request head and for a message's body.
+/// For a message's body.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Visitors of an onion service all come from the loopback, which has no limit of its own; those of an exit share its
+/// address. A response may stand still for long: a circuit that has to pay is stopped meanwhile.
+const BOUNDS: Bounds = Bounds {
+    connections: 1024,
+    per_address: 128,
+    head: Duration::from_secs(10),
+    body: Duration::from_secs(60),
+    write: Duration::from_secs(300),
+};
 /// For the web server's connection and response head.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -75,7 +81,7 @@ pub struct SiteConfig {
     pub max_sessions: usize,
     /// A session that paid is forgotten after so long without use.
     pub session_ttl: Duration,
-    /// Connections, at most; further ones wait in the listener's queue.
+    /// Connections, at most; see `listen`.
     pub max_connections: usize,
     /// How long a response without credit is held before it is cut off.
     pub hold: Duration,
@@ -90,7 +96,7 @@ impl SiteConfig {
             network,
             max_sessions: 4096,
             session_ttl: Duration::from_secs(3600),
-            max_connections: 256,
+            max_connections: BOUNDS.connections,
             hold: Duration::from_secs(2),
         }
     }
@@ -127,45 +133,24 @@ impl<G: SiteGateway> Site<G> {
 
     /// Serves connections until `stop` is ready, then ends those that are open. `MW-HTTP-4`: the listener failed.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<()> {
-        let room = Arc::new(Semaphore::new(self.config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-        let mut connections = JoinSet::new();
-        tokio::pin!(stop);
-        loop {
-            while connections.try_join_next().is_some() {}
-            let permit = tokio::select! {
-                () = &mut stop => return Ok(()),
-                permit = room.clone().acquire_owned() => permit,
-            };
-            let accepted = tokio::select! {
-                () = &mut stop => return Ok(()),
-                accepted = listener.accept() => accepted,
-            };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) if transient(&error) => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-                Err(error) => return Err(Error::later("MW-HTTP-4", format!("The site's listener failed: {error}."))),
-            };
+        let service = {
             let site = self.clone();
-            connections.spawn(async move {
-                let service = service_fn(|request| {
-                    let site = site.clone();
-                    async move { Ok::<_, Infallible>(site.handle(request).await) }
-                });
-                let mut server = hyper::server::conn::http1::Builder::new();
-                server.timer(TokioTimer::new()).header_read_timeout(CLIENT_TIMEOUT).max_buf_size(BUFFER);
-                if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-                    tracing::debug!(%error, "a connection to the site ended");
-                }
-                drop(permit);
-            });
+            service_fn(move |request| {
+                let site = site.clone();
+                async move { Ok::<_, Infallible>(site.handle(request).await) }
+            })
+        };
+        let bounds = Bounds { connections: self.config.max_connections, ..BOUNDS };
+        tokio::select! {
+            () = stop => Ok(()),
+            ended = listen::serve(listener, bounds, service) => {
+                ended.map_err(|error| Error::later("MW-HTTP-4", format!("The site's listener failed: {error}.")))
+            }
         }
     }
 
     /// Answers one request.
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<SiteBody> {
+    pub async fn handle(&self, request: Request<Timed<Incoming>>) -> Response<SiteBody> {
         if request.uri().path() == ENDPOINT {
             return self.messages(request).await;
         }
@@ -182,7 +167,7 @@ impl<G: SiteGateway> Site<G> {
         }
     }
 
-    async fn paid(&self, request: Request<Incoming>, session: Option<Id>, price: Price) -> Response<SiteBody> {
+    async fn paid(&self, request: Request<Timed<Incoming>>, session: Option<Id>, price: Price) -> Response<SiteBody> {
         let path = request.uri().path().to_owned();
         let method = request.method().clone();
         let mut admission = None;
@@ -231,7 +216,7 @@ impl<G: SiteGateway> Site<G> {
     }
 
     /// Asks the web server; both heads lose what belongs to one connection.
-    async fn upstream(&self, mut request: Request<Incoming>) -> Result<Response<Incoming>, Response<SiteBody>> {
+    async fn upstream(&self, mut request: Request<Timed<Incoming>>) -> Result<Response<Incoming>, Response<SiteBody>> {
         let target = request.uri().path_and_query().map_or("/", |p| p.as_str());
         let target = target.parse::<Uri>().map_err(|_| problem(StatusCode::BAD_REQUEST, "MW-HTTP-5", "A bad path."))?;
         *request.uri_mut() = target;
@@ -263,7 +248,7 @@ impl<G: SiteGateway> Site<G> {
     }
 
     /// `POST /.well-known/magicwave/v1`.
-    async fn messages(&self, request: Request<Incoming>) -> Response<SiteBody> {
+    async fn messages(&self, request: Request<Timed<Incoming>>) -> Response<SiteBody> {
         if request.method() != Method::POST {
             return problem(StatusCode::METHOD_NOT_ALLOWED, "MW-HTTP-6", "Messages are posted here.");
         }
@@ -329,13 +314,6 @@ impl<G: SiteGateway> Site<G> {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-/// An accept that failed for one connection or for want of descriptors, not for good.
-fn transient(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | WouldBlock)
-        || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 /// Removes the headers that belong to one connection, those that `Connection` names included.

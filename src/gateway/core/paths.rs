@@ -1,6 +1,6 @@
 //! Which paths cost money. A path is compared in the form in which a web server looks at it.
-use crate::gateway::core::message::RefusalCode;
-use crate::gateway::core::offer::price_permitted;
+use super::message::RefusalCode;
+use super::offer::price_permitted;
 use crate::units::Price;
 
 /// Paid prefixes, at most.

@@ -1,0 +1,97 @@
+//! Refuses values that cannot be meant; what is sold, by the protocol's own rules.
+use super::{GatewayConfig, Links, Offer, Pay, Policy, Role, Site};
+use crate::error::{Error, Result};
+use crate::gateway::core::message::ServiceKind;
+use crate::gateway::core::offer::{
+    OFFER_TTL_MAX_S, PRICE_EXPONENT_MAX, Terms, WINDOW_MAX_BYTES, fee_permitted, price_permitted,
+};
+use crate::gateway::core::paths::{PREFIXES_MAX, Prices};
+use crate::units::Price;
+
+impl Site {
+    /// By the very rule of the front: it refuses to start with anything else.
+    pub(super) fn check(&self, price: Price) -> Result<()> {
+        let paid: Vec<_> = self.paid_paths.iter().map(|path| (path.clone(), price)).collect();
+        let odd = paid.iter().find(|one| Prices::new(std::slice::from_ref(one)).is_err());
+        require(odd.is_none(), || {
+            let path = odd.map(|(path, _)| path.as_str()).unwrap_or_default();
+            format!(
+                "site.paid_paths: {path:?} does not begin with a slash, or web servers read it in more than one way"
+            )
+        })?;
+        require(Prices::new(&paid).is_ok(), || format!("site.paid_paths: at most {PREFIXES_MAX}"))
+    }
+}
+
+impl Offer {
+    /// By the rules of the protocol, so that no offer is configured that no payer may take.
+    pub(super) fn check(&self, config: &GatewayConfig) -> Result<()> {
+        let (price, fee) = (self.price.0, self.fee.get());
+        require(price_permitted(self.price), || {
+            format!("offer.price = {price}: a power of two from 1 to 2^{PRICE_EXPONENT_MAX}")
+        })?;
+        require(fee_permitted(self.fee), || {
+            format!("offer.fee = {fee}: 0 or a power of two up to 2^{PRICE_EXPONENT_MAX}")
+        })?;
+        window("offer.credit_bytes", self.credit_bytes)?;
+        window("offer.ahead_bytes", self.ahead_bytes)?;
+        let holds = (60..=OFFER_TTL_MAX_S).contains(&u64::from(self.quote_secs));
+        require(holds, || {
+            format!("offer.quote_secs = {}: a quote holds a minute to {OFFER_TTL_MAX_S} s", self.quote_secs)
+        })?;
+        let refused = self.terms(config)?.check().err();
+        require(refused.is_none(), || format!("[offer]: {}", refused.map(|code| code.text()).unwrap_or_default()))
+    }
+
+    /// What every hello is answered from, but for who is paid.
+    pub(super) fn terms(&self, config: &GatewayConfig) -> Result<Terms> {
+        Ok(Terms {
+            network: config.ledger.network().short(),
+            payee: [0; 32],
+            asset: config.ledger.asset()?.id(),
+            kind: if config.role == Role::Site { ServiceKind::Http } else { ServiceKind::Tor },
+            price: self.price,
+            fee: self.fee,
+            credit_bytes: self.credit_bytes,
+            ahead_bytes: self.ahead_bytes,
+            ttl_s: self.quote_secs,
+        })
+    }
+}
+
+impl Pay {
+    pub(super) fn check(&self) -> Result<()> {
+        window("pay.ahead_bytes", self.ahead_bytes)?;
+        require(self.ahead_bytes >= 1 << 16, || "pay.ahead_bytes: at least 65536".into())?;
+        require(self.site <= self.day, || "pay.site is more than pay.day".into())
+    }
+}
+
+impl Links {
+    pub(super) fn check(&self) -> Result<()> {
+        require(self.deposit <= self.liquidity, || "links.deposit is more than links.liquidity".into())?;
+        require(!self.deposit.is_zero(), || "links.deposit is 0".into())?;
+        require(self.flush_secs > 0 && self.period_secs / 4 >= self.flush_secs, || {
+            "links.flush_secs: at least 1 and at most a quarter of links.period_secs".into()
+        })?;
+        require(!self.denomination.is_zero(), || "links.denomination is 0; 1 flushes exact amounts".into())?;
+        require(self.max_ledger_fee >= 200, || "links.max_ledger_fee: a flush costs at least 200 native stroops".into())
+    }
+}
+
+impl Policy {
+    pub(super) fn check(&self) -> Result<()> {
+        require(self.trickle_bytes >= 514, || "policy.trickle_bytes: less than a cell a second".into())?;
+        require(self.free_refill_ms > 0, || "policy.free_refill_ms is 0".into())?;
+        let (cells, total) = (self.max_held_cells, self.max_held_total);
+        require(cells > 0 && cells <= total, || "policy.max_held_cells: 1 to policy.max_held_total".into())
+    }
+}
+
+fn window(key: &str, bytes: u32) -> Result<()> {
+    require(bytes <= WINDOW_MAX_BYTES, || format!("{key} = {bytes}: at most {WINDOW_MAX_BYTES}"))
+}
+
+pub(super) fn require(holds: bool, text: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::never("MW-CONF-3", text())) }
+}
