@@ -167,6 +167,7 @@ impl Links {
         self.check_claim(now_ms, &lane, &body.claim)?;
         credit_span(&mut lane, &body.claim, amount)?;
         let taken = take(&mut lane, &body.claim, self.limits.late_limit);
+        lane.note_gap();
         let credited = lane.total.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
         if credited > lane.claimed(now_ms) {
             // A carry that is still to be signed may cover it later; else the payer signed too little.

@@ -60,7 +60,7 @@ impl Links {
         if amount.is_zero() {
             return;
         }
-        lane.frozen = Some(Frozen { epoch: lane.epoch, held, amount, flush: None, since_ms: now_ms });
+        lane.frozen = Some(Frozen { epoch: lane.epoch, held, amount, flush: None, since_ms: now_ms, carried: false });
         lane.epoch += 1;
         lane.held = Held::default();
         self.save(lane, out);
@@ -185,7 +185,7 @@ impl Links {
         let ok = !landed.is_zero();
         lane.landed = lane.landed.add(landed).unwrap_or(lane.landed);
         // What failed as a whole counts again only when the payer has signed it anew.
-        let grace = if ok { self.limits.carry_grace_secs } else { 0 };
+        let grace = if ok && !frozen.carried { self.limits.carry_grace_secs } else { 0 };
         lane.carry = (!rest.is_zero()).then(|| Carry { amount: rest, until_ms: after_ms(now_ms, grace) });
         lane.flushed = Some(Flushed { epoch: frozen.epoch, hash: flush.tx.hash });
         let (what, amount) = if ok { ("flush_landed", landed) } else { ("flush_failed", flush.claim.cumulative) };

@@ -120,7 +120,8 @@ impl Links {
 
 /// Nothing more is signed in the open epoch; `amount` of it is going to land. The next starts at 0.
 fn freeze(lane: &mut EscrowRow, amount: Stroops, now_ms: u64) {
-    lane.frozen = Some(Frozen { epoch: lane.epoch, held: lane.held, amount, flush: None, since_ms: now_ms });
+    lane.frozen =
+        Some(Frozen { epoch: lane.epoch, held: lane.held, amount, flush: None, since_ms: now_ms, carried: false });
     lane.epoch += 1;
     lane.held = Held::default();
 }

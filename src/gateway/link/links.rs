@@ -4,7 +4,7 @@ use super::dial::{Circuit, Dial};
 use super::identity::{self, Identity};
 use super::ledger::Ask;
 use super::limits::Limits;
-use super::rows::{EscrowRow, EscrowState, LinkRow, Partner, Role};
+use super::rows::{EscrowRow, EscrowState, Frozen, LinkRow, Partner, Role};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{AccountKey, Id, Message, RefusalCode};
 use crate::gateway::port::{CircuitId, Effect, MoneyEvent, Out, RelayId, Row};
@@ -156,8 +156,25 @@ impl EscrowRow {
     /// Payee: what it can hope to get on this lane in all. A carry counts for a while before the payer signed it.
     pub(super) fn claimed(&self, now_ms: u64) -> Stroops {
         let carry = self.carry.filter(|c| now_ms < c.until_ms).map_or(Stroops::ZERO, |c| c.amount);
-        let frozen = self.frozen.as_ref().map_or(Stroops::ZERO, |f| f.held.cumulative);
+        let frozen = self.frozen.as_ref().map_or(Stroops::ZERO, |f| match &f.flush {
+            // Only what is flushed can still land; the rest is in the open epoch already.
+            Some(flush) if f.carried => flush.claim.cumulative.min(f.held.cumulative),
+            _ => f.held.cumulative,
+        });
         [frozen, carry, self.held.cumulative].into_iter().fold(self.landed, |sum, part| sum.add(part).unwrap_or(sum))
+    }
+    /// Payee: what is held in the open epoch and was credited to no payment may be the carry: it must not count twice,
+    /// neither as a promise and as a claim, nor later as a payment of its own.
+    pub(super) fn note_gap(&mut self) {
+        let credited = self.spans.iter().filter(|s| s.epoch == self.epoch).map(|s| s.to.saturating_sub(s.from));
+        if self.held.cumulative.get() > credited.sum::<u64>() {
+            if let Some(frozen) = &mut self.frozen {
+                frozen.carried = true;
+            }
+            if let Some(carry) = &mut self.carry {
+                carry.until_ms = 0;
+            }
+        }
     }
     /// `numerator`/16 of the observation period after E's last landing, unix milliseconds; 0 when that is unknown.
     pub(super) fn clock_ms(&self, sixteenths: u64) -> u64 {

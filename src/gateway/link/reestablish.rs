@@ -65,6 +65,7 @@ impl Links {
         self.check_claim(now_ms, &lane, claim)?;
         let before = lane.clone();
         claim::take(&mut lane, claim, self.limits.late_limit);
+        lane.note_gap();
         if settled && lane.flushed.is_some_and(|f| claim.epoch > f.epoch) {
             lane.carry = None;
         }

@@ -284,6 +284,9 @@ pub struct Frozen {
     pub flush: Option<Flush>,
     /// Unix milliseconds of the freeze.
     pub since_ms: u64,
+    /// Payee: the open epoch holds more than was credited in it, so what this flush leaves over may be in there.
+    #[serde(default)]
+    pub carried: bool,
 }
 
 /// A flush that is signed by both and may be in a ledger. Never replaced by another claim.

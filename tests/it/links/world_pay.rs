@@ -131,7 +131,12 @@ impl World {
                     Role::Payee => {
                         assert!(lane.landed.get() <= gone, "landed what did not leave: {lane:?}");
                         let payer = self.lanes_by(&lane.escrow, Role::Payer).expect("the payer's lane");
-                        assert!(held <= payer.total.get(), "holds more than was signed: {lane:?} {payer:?}");
+                        let lands = lane.frozen.as_ref().map_or(0, |f| match &f.flush {
+                            Some(flush) if f.carried => flush.claim.cumulative.min(f.held.cumulative).get(),
+                            _ => f.held.cumulative.get(),
+                        });
+                        let counts = lane.landed.get() + lands + lane.held.cumulative.get();
+                        assert!(counts <= payer.total.get(), "holds more than was signed: {lane:?} {payer:?}");
                         let sure = lane.landed.get() + frozen + lane.held.cumulative.get();
                         let over = lane.state.name() == "spent";
                         let lost =
