@@ -4,7 +4,7 @@ use super::dial::{Circuit, Dial};
 use super::identity::{self, Identity};
 use super::ledger::Ask;
 use super::limits::Limits;
-use super::rows::{EscrowRow, EscrowState, Frozen, LinkRow, Partner, Role};
+use super::rows::{EscrowRow, EscrowState, LinkRow, Partner, Role};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{AccountKey, Id, Message, RefusalCode};
 use crate::gateway::port::{CircuitId, Effect, MoneyEvent, Out, RelayId, Row};
