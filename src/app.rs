@@ -43,6 +43,9 @@ const HOPS_KEPT: u32 = 4_096;
 /// What a command to a tor that is gone is answered.
 const TOR_ENDED: &str = "MW-TOR-12";
 
+/// tor ends within this time after it was told to, when nothing runs yet.
+const TOR_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Runs tor with payments until tor ends; its exit status.
 pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     let wallet = Wallet::open_configured(&config.wallet.seed_file, config.wallet.passphrase_file.as_deref())
@@ -67,7 +70,12 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
             Ok(port) => Some(port),
             // tor said on its log why; its status is ours.
             Err(e) if e.code == TOR_ENDED => return Ok(tor.wait().await),
-            Err(e) => return Err(e),
+            Err(e) => {
+                // A process that ends under tor's own thread ends by a signal.
+                let _ = tor.signal(Signal::Shutdown);
+                let _ = tokio::time::timeout(TOR_PATIENCE, tor.wait()).await;
+                return Err(e);
+            }
         },
     };
     let ledger = Arc::new(ledger(&config, socks, &wallet)?);

@@ -29,8 +29,8 @@ pub fn file(net: &Devnet) -> Result<(SocketAddr, String, String)> {
     Ok((web(net)?, file.path.clone(), file.sha256.clone()))
 }
 
-/// Two for each leg of the client: opening a link costs a few hundred cells once, and each leg has links of its own.
-const DOWNLOADS: usize = 4;
+/// Three for each leg of the client: opening a link costs a few hundred cells once, and each leg has links of its own.
+const DOWNLOADS: usize = 6;
 
 /// Downloads 20 MiB several times: the first opens the links on the way, the last is measured.
 pub async fn download(net: &Devnet, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<()> {

@@ -211,9 +211,13 @@ impl Serve {
         if let Key::Circuit(circ) = key {
             let cells = s.offer.price.cells_for(s.paid);
             out.effects.push(Effect::Grant { circ, cells });
-            // Ask again when half of what is paid ahead is used.
+            // Payers pay when half of what is paid ahead is used; who does not is asked when a quarter is left.
             let ahead = cells.saturating_sub(s.units.total());
-            out.effects.push(Effect::Watch { circ, hop: 0, cells: s.units.total().saturating_add(ahead / 2).max(1) });
+            out.effects.push(Effect::Watch {
+                circ,
+                hop: 0,
+                cells: s.units.total().saturating_add(ahead * 3 / 4).max(1),
+            });
         }
     }
 }
