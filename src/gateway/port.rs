@@ -127,7 +127,7 @@ pub struct Hop {
 }
 
 /// Own counters of a circuit or of a hop of it, in relay cells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Counted {
     /// Towards the origin.
     pub inward: u64,

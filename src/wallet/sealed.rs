@@ -167,8 +167,10 @@ fn check(body: &str) -> String {
 }
 
 fn bytes_of(text: &str, length: usize) -> Result<Vec<u8>> {
-    let bytes = hex::decode(text).ok().filter(|bytes| bytes.len() == length);
-    bytes.ok_or_else(|| damaged("a field is not as long as it should be"))
+    // One way to write a file: capitals would be a second one.
+    let capital = text.bytes().any(|b| b.is_ascii_uppercase());
+    let bytes = hex::decode(text).ok().filter(|bytes| bytes.len() == length && !capital);
+    bytes.ok_or_else(|| damaged("a field is not lower-case hex of the right length"))
 }
 
 fn damaged(what: &str) -> Error {

@@ -164,7 +164,7 @@ fn charged(gateway: &Value) -> usize {
             let least = PRICE.of_cells(cells.saturating_sub(CREDIT)).expect("in range").get();
             let most = PRICE.of_cells(cells).expect("in range").get() + window(PRICE);
             assert!((least..=most).contains(&paid), "{cells} cells, paid {paid}, not {least}..{most}: {hop}");
-            assert_eq!(hop["stamped"][0], hop["stamped"][1], "{hop}");
+            assert_eq!(hop["stamped"]["client"]["inward"], hop["stamped"]["hop"]["inward"], "{hop}");
         }
     }
     seen

@@ -1,4 +1,6 @@
 //! What the demo found, for a person and as JSON (the shape of `docs/figures.md`).
+use crate::gateway::chain::pay::Stamped;
+use crate::gateway::port::Counted;
 use crate::units::{CELL_BYTES, Stroops};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -55,17 +57,20 @@ impl Payment {
 pub struct Hop {
     /// The relay's name.
     pub name: String,
-    /// The relay's own count of cells towards the client, at its last word.
-    pub relay: u64,
-    /// The client's count of the same at the same moment.
-    pub client: u64,
+    /// Both ends' counts at the relay's last word; none when it never spoke.
+    pub stamped: Option<Stamped>,
     /// The client's count of cells towards it, now.
     pub inward: u64,
-    /// The client's count of cells away from it, now. The relay may have seen fewer: some are on their way.
+    /// The client's count of cells away from it, now.
     pub outward: u64,
 }
 
 impl Hop {
+    /// Inbound the relay counted what the client did, outbound at most that.
+    pub fn agrees(&self) -> bool {
+        self.stamped.is_some_and(|stamped| stamped.agrees() && stamped.client.inward > 0)
+    }
+
     /// What it carried in both directions by the client's count, in bytes of whole cells.
     pub fn carried(&self) -> u64 {
         self.inward.saturating_add(self.outward).saturating_mul(CELL_BYTES)
@@ -146,8 +151,7 @@ pub struct Report {
 impl Report {
     /// Client and relays counted the same, to the cell, on every leg.
     pub fn counts_agree(&self) -> bool {
-        let agrees = |leg: &Leg| leg.len() == 3 && leg.iter().all(|h| h.relay == h.client && h.client > 0);
-        !self.legs.is_empty() && self.legs.iter().all(agrees)
+        !self.legs.is_empty() && self.legs.iter().all(|leg| leg.len() == 3 && leg.iter().all(Hop::agrees))
     }
 
     /// What does not hold, in words; empty when everything does.
@@ -171,6 +175,9 @@ impl Report {
         let of_hops = |value: &dyn Fn(&Hop) -> Value| -> Vec<serde_json::Map<String, Value>> {
             self.legs.iter().map(|leg| leg.iter().map(|h| (h.name.clone(), value(h))).collect()).collect()
         };
+        let counts = |h: &Hop, of: fn(&Counted) -> u64| {
+            h.stamped.map(|s| json!({"relay": of(&s.hop), "client": of(&s.client)})).unwrap_or_default()
+        };
         let accounts: serde_json::Map<String, Value> = self
             .accounts
             .iter()
@@ -192,8 +199,8 @@ impl Report {
             .collect();
         json!({
             "ok": self.ok, "faults": self.faults(), "seconds": self.seconds, "path": self.path(), "bytes": self.bytes,
-            "inbound_cells": of_hops(&|h| json!({"relay": h.relay, "client": h.client})),
-            "outbound_cells": of_hops(&|h| json!({"client": h.outward})),
+            "inbound_cells": of_hops(&|h| counts(h, |c| c.inward)),
+            "outbound_cells": of_hops(&|h| counts(h, |c| c.outward)),
             "carried_bytes": of_hops(&|h| json!(h.carried())),
             "requests": self.requests, "payments": payments,
             "cells": {"payment_bytes": self.payment_bytes, "share": self.share},
@@ -214,14 +221,19 @@ impl Report {
         let _ = writeln!(t, "download    {} bytes, {:.0} KiB/s", self.bytes, self.full_kib_s);
         let _ = writeln!(
             t,
-            "cells       relay      in: by the relay   by the client             out: by the client   bytes carried"
+            "cells       relay      in: by the relay  by the client   out: by the relay  by the client             bytes carried"
         );
         for hop in self.legs.iter().flatten() {
-            let Hop { name, relay, client, outward, .. } = hop;
+            let Stamped { hop: relay, client } = hop.stamped.unwrap_or_default();
             let _ = writeln!(
                 t,
-                "            {name:<10} {relay:>16}   {client:>13}  {:<9} {outward:>20}   {:>13}",
-                if relay == client { "equal" } else { "DIFFERENT" },
+                "            {:<10} {:>16}  {:>13} {:>19}  {:>13}  {:<9} {:>13}",
+                hop.name,
+                relay.inward,
+                client.inward,
+                relay.outward,
+                client.outward,
+                if hop.agrees() { "agree" } else { "DIFFERENT" },
                 hop.carried()
             );
         }
@@ -290,17 +302,22 @@ mod tests {
 
     #[test]
     fn a_report_names_what_does_not_hold_and_what_each_hop_carried() {
-        let hop = |name: &str| Hop { name: name.into(), relay: 7, client: 7, inward: 9, outward: 1 };
+        let same = Counted { inward: 7, outward: 2 };
+        let stamped = Some(Stamped { client: same, hop: Counted { outward: 1, ..same } });
+        let hop = |name: &str| Hop { name: name.into(), stamped, inward: 9, outward: 1 };
         let mut report = Report { exact: true, legs: vec![["a", "b", "c"].map(hop).to_vec()], ..Report::default() };
         report.starved =
             Starved { trickle_kib_s: 8.0, stopped: true, recovered_kib_s: 900.0, whole: true, full_kib_s: 900.0 };
         assert!(report.faults().is_empty(), "{:?}", report.faults());
         let json = report.json();
         assert_eq!(json["carried_bytes"][0]["b"], 10 * 514);
-        assert_eq!(json["outbound_cells"][0]["b"]["client"], 1);
+        assert_eq!(json["inbound_cells"][0]["b"], json!({"relay": 7, "client": 7}));
+        assert_eq!(json["outbound_cells"][0]["b"], json!({"relay": 1, "client": 2}));
         report.share = 0.0059;
         assert_eq!(report.faults(), ["payment cells are more than 0.5 % of the traffic"]);
-        report.legs[0][1].relay = 8;
+        let none = report.legs[0][1].stamped.take();
+        assert_eq!(report.faults().len(), 2);
+        report.legs[0][1].stamped = none.map(|s| Stamped { client: Counted { outward: 0, ..s.client }, ..s });
         report.exact = false;
         assert_eq!(report.faults().len(), 3);
         assert!(report.text().contains("client and relays counted differently"), "{}", report.text());

@@ -90,13 +90,23 @@ impl Ahead {
         self.proven_bytes().max(self.flowing_bytes()).min(self.window_bytes())
     }
 
+    /// The cumulative amount to pay up to when somebody on the circuit has to be paid: none while more than three
+    /// quarters of the reserve are left. One pass for all is cheaper than one for each a moment later.
+    pub fn target_along(&self) -> Result<Option<Stroops>, AmountRange> {
+        self.target_below(3)
+    }
+
     /// The cumulative amount to pay up to now, none while more than half of the reserve is left. The increment is
     /// a power of two stroops, so that it tells nobody what was consumed.
     pub fn target(&self) -> Result<Option<Stroops>, AmountRange> {
+        self.target_below(2)
+    }
+
+    fn target_below(&self, quarters: u64) -> Result<Option<Stroops>, AmountRange> {
         let served = self.price.of_cells(self.counted_cells)?;
         let window = of_bytes(self.price, self.window_bytes())?;
         let reserve = of_bytes(self.price, self.reserve_bytes())?;
-        if window.is_zero() || self.paid.saturating_sub(served).get() > reserve.get() / 2 {
+        if window.is_zero() || self.paid.saturating_sub(served).get() > reserve.get() / 4 * quarters {
             return Ok(None);
         }
         let need = served.add(window)?.saturating_sub(self.paid);

@@ -1,7 +1,7 @@
 //! What is due on a circuit, and when to look again.
 use super::super::pass::{Pass, Stage, Via};
 use super::{Circuit, HopState, Pay, Terms, wire_hop};
-use crate::gateway::core::message::Offer;
+use crate::gateway::core::message::{Offer, RefusalCode};
 use crate::gateway::core::price::{Ahead, GROWTH, bytes_for};
 use crate::gateway::link::{Links, Readiness};
 use crate::gateway::port::*;
@@ -33,11 +33,15 @@ impl Pay {
         let Some(c) = self.circuits.get(&circ).filter(|c| c.began) else { return };
         // Replies from behind a hop that holds are held too: it is paid first and alone. A request that was paid since
         // says nothing any more.
-        let holds =
-            |h: &HopState| h.request.as_ref().is_some_and(|r| r.state > 0) && !due(h, &c.rate, &self.terms).is_zero();
+        let holds = |h: &HopState| {
+            h.request.as_ref().is_some_and(|r| r.state > 0) && !due(h, &c.rate, &self.terms, false).is_zero()
+        };
         let held = c.hops.iter().take(c.speaking).position(holds);
         if let Some(k) = held {
-            self.drop_stuck(circ, k + 1);
+            // A pass that waits for templates from behind a hop that holds would wait for ever, and what it promised
+            // to that hop would keep it from being paid.
+            let stuck = |p: &Pass| p.circ == circ && p.call.is_none() && p.payees.len() > k + 1;
+            self.drop_unsigned(RefusalCode::BUSY, stuck, out);
         }
         let Some(c) = self.circuits.get(&circ) else { return };
         let on_circuit = || self.passes.iter().filter(|p| p.circ == circ && p.call.is_none());
@@ -66,15 +70,6 @@ impl Pay {
         self.begin_pass(now, rng, circ, tag, &dues[..=last], None, out);
     }
 
-    /// A pass that still waits for templates from behind a hop that holds would wait for ever, and what it promised to
-    /// that hop would keep it from being paid: it goes, nothing was signed.
-    fn drop_stuck(&mut self, circ: CircuitId, reach: usize) {
-        let stuck = |p: &Pass| p.circ == circ && p.call.is_none() && p.stage == Stage::Create && p.payees.len() > reach;
-        for pass in self.passes.extract_if(.., |p| stuck(p)) {
-            self.budget.release(&pass.id);
-        }
-    }
-
     /// What the first `n` hops are to be paid now, less what passes under way are about to sign.
     pub(super) fn dues(&self, circ: CircuitId, c: &Circuit, n: usize) -> Vec<Stroops> {
         let promised = |index: usize| {
@@ -82,8 +77,12 @@ impl Pay {
             open.filter_map(|p| p.payees.get(index).filter(|q| q.via == Via::Hop(wire_hop(index))))
                 .fold(Stroops::ZERO, |sum, q| sum.add(q.share.due).unwrap_or(Stroops::MAX))
         };
-        let hops = c.hops.iter().take(n).enumerate();
-        hops.map(|(index, h)| due(h, &c.rate, &self.terms).saturating_sub(promised(index))).collect()
+        let dues = |along: bool| -> Vec<Stroops> {
+            let hops = c.hops.iter().take(n).enumerate();
+            hops.map(|(index, h)| due(h, &c.rate, &self.terms, along).saturating_sub(promised(index))).collect()
+        };
+        let urgent = dues(false);
+        if urgent.iter().all(|due| due.is_zero()) { urgent } else { dues(true) }
     }
 }
 
@@ -105,8 +104,8 @@ fn risk_bytes(h: &HopState, offer: &Offer) -> u64 {
     FIRST_BYTES.max(proven.saturating_mul(GROWTH))
 }
 
-/// What a hop is to be paid now: nothing while more than half of the window is left.
-fn due(h: &HopState, rate: &Rate, terms: &Terms) -> Stroops {
+/// What a hop is to be paid now, or `along` with others; nothing while enough is left.
+fn due(h: &HopState, rate: &Rate, terms: &Terms, along: bool) -> Stroops {
     let Some(offer) = &h.offer else { return Stroops::ZERO };
     let ahead = Ahead {
         price: offer.price,
@@ -117,7 +116,8 @@ fn due(h: &HopState, rate: &Rate, terms: &Terms) -> Stroops {
         ahead_bytes: u64::from(offer.ahead_bytes),
         cap_bytes: risk_bytes(h, offer).min(terms.max_ahead_bytes),
     };
-    let due = ahead.target().ok().flatten().map_or(Stroops::ZERO, |target| target.saturating_sub(h.paid));
+    let target = if along { ahead.target_along() } else { ahead.target() };
+    let due = target.ok().flatten().map_or(Stroops::ZERO, |target| target.saturating_sub(h.paid));
     due.min(terms.max_increment)
 }
 

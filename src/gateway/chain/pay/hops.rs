@@ -111,6 +111,20 @@ impl Pay {
         }
     }
 
+    /// A hop whose stamp is not what we counted: it is not paid on this circuit any more, and what would still be
+    /// signed for it is not.
+    pub(super) fn counts_wrong(&mut self, now: u64, circ: CircuitId, index: usize, out: &mut Out) {
+        let Some(hop) = self.circuits.get_mut(&circ).and_then(|c| c.hops.get_mut(index)) else { return };
+        if std::mem::replace(&mut hop.not_before, u64::MAX) == u64::MAX {
+            return;
+        }
+        let (who, code) = (hop.hop.nickname.clone(), RefusalCode::STAMP_MISMATCH);
+        self.refuse(now, who, code, true);
+        let message = Message::Refusal(code.refuse([0; ID_LEN]));
+        out.effects.push(Effect::Send { circ, hop: wire_hop(index), message });
+        self.drop_unsigned(code, |p| p.circ == circ && p.payees.len() > index, out);
+    }
+
     pub(super) fn hello_again(&mut self, now: u64, out: &mut Out) {
         for (circ, c) in self.circuits.iter_mut().filter(|(_, c)| c.began) {
             for (index, hop) in (1..).zip(c.hops.iter_mut().take(c.speaking)) {

@@ -7,7 +7,7 @@ mod service;
 mod status;
 
 pub use service::ServiceWish;
-pub use status::{CircuitStatus, HopStatus, Refused};
+pub use status::{CircuitStatus, HopStatus, Refused, Stamped};
 
 use super::pass::{Pass, Via};
 use crate::gateway::core::message::*;
@@ -57,8 +57,8 @@ struct HopState {
     offer_hash: Id,
     request: Option<PaymentRequest>,
     own: Counted,
-    /// Own count towards us and the hop's, when it last spoke: equal, or it counts wrong.
-    stamped: (u64, u64),
+    /// Our counters and the hop's, when it last spoke.
+    stamped: Stamped,
     /// Counts as paid: confirmed by the hop, or in a pass that is under way.
     paid: Stroops,
     /// Sum of the claims that were made out for it, whatever became of them: it cannot have got more.
@@ -136,7 +136,7 @@ impl Pay {
                 offer_hash: [0; ID_LEN],
                 request: None,
                 own: Counted::default(),
-                stamped: (0, 0),
+                stamped: Stamped::default(),
                 paid: Stroops::ZERO,
                 offered: Stroops::ZERO,
                 acknowledged: Stroops::ZERO,
@@ -175,10 +175,14 @@ impl Pay {
         let Some(index) = (hop as usize).checked_sub(1) else { return };
         let Some(state) = self.circuits.get_mut(&circ).and_then(|c| c.hops.get_mut(index)) else { return };
         state.own = own;
-        state.stamped = (own.inward, peer.inward);
+        state.stamped = Stamped { client: own, hop: peer };
         if let Message::Delivered(receipt) = message {
             state.got(receipt.paid);
             state.acknowledged = state.acknowledged.max(receipt.paid.min(state.paid));
+        }
+        // A request has the rest of its checks first, and is named in the refusal.
+        if !matches!(message, Message::PaymentRequest(_)) && !state.stamped.agrees() {
+            self.counts_wrong(now, circ, index, out);
         }
         match message {
             Message::Offer(offer) => self.on_offer(now, circ, index, offer, out),

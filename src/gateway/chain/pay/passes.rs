@@ -1,6 +1,6 @@
 //! Passes of the client: begun, driven on, ended.
 use super::super::PayeeShare;
-use super::super::pass::{Pass, Payee, Step, Via};
+use super::super::pass::{Pass, Payee, Stage, Step, Via};
 use super::edges::CLIENT;
 use super::{Pay, ServiceWish, watch, wire_hop};
 use crate::gateway::core::message::*;
@@ -230,6 +230,16 @@ impl Pay {
             hop.not_before = hop.not_before.max(now.saturating_add(pause));
         }
         watch(pass.circ, c, out);
+    }
+
+    /// Gives up passes of which nothing is signed yet; whoever waits for one is told `code`.
+    pub(super) fn drop_unsigned(&mut self, code: RefusalCode, which: impl Fn(&Pass) -> bool, out: &mut Out) {
+        for pass in self.passes.extract_if(.., |p| p.stage == Stage::Create && which(p)) {
+            self.budget.release(&pass.id);
+            if let Some(call) = pass.call {
+                out.effects.push(Effect::Answer { call, answer: Answer::Failed(code) });
+            }
+        }
     }
 
     pub(super) fn send(&self, index: usize, steps: &[Step], out: &mut Out) {

@@ -1,7 +1,7 @@
 //! The paying side as a person sees it.
 use super::{HopState, Pay};
 use crate::gateway::core::message::RefusalCode;
-use crate::gateway::port::CircuitId;
+use crate::gateway::port::{CircuitId, Counted};
 use crate::units::Stroops;
 
 /// Refusals kept for the person to see.
@@ -33,6 +33,22 @@ pub struct CircuitStatus {
     pub hops: Vec<HopStatus>,
 }
 
+/// The counters of both ends when a hop last spoke: circuits keep order, so this is one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct Stamped {
+    /// Ours when its cell arrived.
+    pub client: Counted,
+    /// Its own, from that cell.
+    pub hop: Counted,
+}
+
+impl Stamped {
+    /// Towards us the same cells; away from us it has seen at most what we sent.
+    pub fn agrees(&self) -> bool {
+        self.hop.inward == self.client.inward && self.hop.outward <= self.client.outward
+    }
+}
+
 /// One hop of it.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct HopStatus {
@@ -44,8 +60,8 @@ pub struct HopStatus {
     pub inward: u64,
     /// Own count of cells away from us.
     pub outward: u64,
-    /// Own count towards us and the hop's own count of the same, when it last spoke.
-    pub stamped: (u64, u64),
+    /// Both ends' counts when it last spoke.
+    pub stamped: Stamped,
     /// Paid on this circuit for carrying.
     pub paid: Stroops,
 }
