@@ -156,6 +156,7 @@ typedef struct mw_stats_t {
   uint64_t cells_invalid;    /* payment cells that were malformed, unexpected or too long */
   uint64_t held_now;
   uint64_t held_peak;
+  uint64_t cells_own;        /* all relay cells of our own circuits, both ways */
 } mw_stats_t;
 void mw_stats(mw_stats_t *out);
 /* "0.4.9.11" */

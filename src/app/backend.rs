@@ -54,7 +54,7 @@ impl crate::api::Backend for Backend {
                 "tor": {"bootstrap": boot.percent, "summary": boot.summary, "poisoned": self.tor.poisoned(), "cells": {
                     "sent": stats.cells_sent, "received": stats.cells_received, "invalid": stats.cells_invalid,
                     "held_now": stats.held_now, "held_peak": stats.held_peak,
-                    "events_dropped": stats.events_dropped, "commands_dropped": stats.commands_dropped,
+                    "own_circuits": stats.cells_own, "events_dropped": stats.events_dropped, "commands_dropped": stats.commands_dropped,
                 }},
                 "socks": self.socks,
             }))

@@ -128,6 +128,8 @@ pub struct Stats {
     pub held_now: u64,
     /// Most cells ever held.
     pub held_peak: u64,
+    /// All relay cells of our own circuits, both ways.
+    pub cells_own: u64,
 }
 
 fn answer(code: c_int) -> Result<()> {
@@ -196,5 +198,6 @@ pub fn stats() -> Stats {
         cells_invalid: out.cells_invalid,
         held_now: out.held_now,
         held_peak: out.held_peak,
+        cells_own: out.cells_own,
     }
 }

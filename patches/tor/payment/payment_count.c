@@ -57,6 +57,7 @@ count_at_origin(payment_circ_t *pc, const crypt_path_t *layer, bool inbound,
   const unsigned last = payment_hop_of(pc->circ, layer);
   unsigned h;
 
+  payment_stat_add(cells_own, 1);
   for (h = 1; h <= last && h <= MW_MAX_HOPS; ++h) {
     if (is_payment && h == last)
       break;

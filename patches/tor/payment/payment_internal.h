@@ -141,6 +141,7 @@ typedef struct payment_stat_t {
   uint64_t events_dropped, commands_dropped;
   uint64_t cells_sent, cells_received, cells_invalid;
   uint64_t held_now, held_peak;
+  uint64_t cells_own;
 } payment_stat_t;
 
 extern mw_policy_t payment_policy;

@@ -123,6 +123,7 @@ mw_stats(mw_stats_t *out)
   LOAD(cells_invalid);
   LOAD(held_now);
   LOAD(held_peak);
+  LOAD(cells_own);
 #undef LOAD
 }
 

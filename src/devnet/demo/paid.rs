@@ -72,16 +72,9 @@ pub async fn download(net: &Devnet, report: &mut Report, say: &mut impl FnMut(&s
 
 /// Payment cells over traffic, from the first to the second picture.
 fn cells(report: &mut Report, before: &Value, after: &Value) {
-    let payment = |v: &Value| {
-        v["tor"]["cells"]["sent"].as_u64().unwrap_or(0) + v["tor"]["cells"]["received"].as_u64().unwrap_or(0)
-    };
-    let traffic = |v: &Value| -> u64 {
-        let circuits = v["gateway"]["circuits"].as_array().map(Vec::as_slice).unwrap_or_default();
-        circuits
-            .iter()
-            .filter_map(|c| Some(c["hops"].get(0)?["inward"].as_u64()? + c["hops"].get(0)?["outward"].as_u64()?))
-            .sum()
-    };
+    let count = |v: &Value, which: &str| v["tor"]["cells"][which].as_u64().unwrap_or(0);
+    let payment = |v: &Value| count(v, "sent") + count(v, "received");
+    let traffic = |v: &Value| count(v, "own_circuits");
     let payment_cells = payment(after).saturating_sub(payment(before));
     let traffic_cells = traffic(after).saturating_sub(traffic(before));
     report.payment_bytes = payment_cells * crate::units::CELL_BYTES;

@@ -85,28 +85,26 @@ impl Ahead {
         if self.paid.is_zero() { 0 } else { bytes_for(self.price, self.paid) }
     }
 
-    /// No payment while more than half of this is left: of what was paid, or of what flows meanwhile.
-    fn reserve_bytes(&self) -> u64 {
-        self.proven_bytes().max(self.flowing_bytes()).min(self.window_bytes())
-    }
-
-    /// The cumulative amount to pay up to when somebody on the circuit has to be paid: none while more than three
-    /// quarters of the reserve are left. One pass for all is cheaper than one for each a moment later.
-    pub fn target_along(&self) -> Result<Option<Stroops>, AmountRange> {
-        self.target_below(3)
-    }
-
-    /// The cumulative amount to pay up to now, none while more than half of the reserve is left. The increment is
-    /// a power of two stroops, so that it tells nobody what was consumed.
+    /// The cumulative amount to pay up to now. None while a quarter of what was paid is left, and one and a half times
+    /// what flows while a payment is under way. The increment is a power of two stroops, so that it tells nobody what
+    /// was consumed.
     pub fn target(&self) -> Result<Option<Stroops>, AmountRange> {
+        self.target_below(1)
+    }
+
+    /// The same when somebody on the circuit has to be paid: none while half of what was paid is left. One pass for all
+    /// is cheaper than one for each a moment later.
+    pub fn target_along(&self) -> Result<Option<Stroops>, AmountRange> {
         self.target_below(2)
     }
 
     fn target_below(&self, quarters: u64) -> Result<Option<Stroops>, AmountRange> {
+        let proven = self.proven_bytes().min(self.window_bytes()) / 4 * quarters;
+        let low_bytes = proven.max(self.flowing_bytes() / 4 * (quarters + 2));
         let served = self.price.of_cells(self.counted_cells)?;
         let window = of_bytes(self.price, self.window_bytes())?;
-        let reserve = of_bytes(self.price, self.reserve_bytes())?;
-        if window.is_zero() || self.paid.saturating_sub(served).get() > reserve.get() / 4 * quarters {
+        let low = of_bytes(self.price, low_bytes.min(self.window_bytes()))?;
+        if window.is_zero() || self.paid.saturating_sub(served) > low {
             return Ok(None);
         }
         let need = served.add(window)?.saturating_sub(self.paid);

@@ -54,7 +54,7 @@ impl Person {
         self.download(world, 600);
         self.fetch(world);
         self.fetch(world);
-        self.download(world, 400);
+        self.download(world, 1_200);
         world.run(30);
     }
 }

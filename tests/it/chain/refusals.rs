@@ -11,6 +11,14 @@ fn paid() -> (World, CircuitId, Offer, PaymentRequest) {
     let circ = world.stream();
     world.flow_for_sure(circ, 300, 30);
     world.run(5);
+    // A client that does not look ahead is asked.
+    let asked =
+        |world: &World| world.log.iter().any(|(who, _, m)| *who == N1 && matches!(m, Message::PaymentRequest(_)));
+    while !asked(&world) {
+        world.routes.get_mut(&circ).expect("the circuit").watches.retain(|(node, _), _| *node != CLIENT);
+        assert_eq!(world.flow(circ, 1), 1, "held without being asked");
+    }
+    world.run(5);
     let from_n1 = world.log.iter().rev().filter(|(who, ..)| *who == N1);
     let offer = from_n1.clone().find_map(|(.., m)| if let Message::Offer(o) = m { Some(o.clone()) } else { None });
     let request =

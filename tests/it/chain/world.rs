@@ -32,6 +32,8 @@ pub const PRICE: Price = Price(1 << 20);
 pub const FEE: u64 = 16;
 /// What a relay carries on credit, and what is paid ahead.
 pub const WINDOW: u32 = 1 << 17;
+/// Cells of a new stream: enough that its circuit is paid.
+const FIRST: u64 = 80;
 /// Bytes that the client is ready to pay ahead at one hop.
 pub const MOST: u64 = 1 << 23;
 
@@ -484,6 +486,7 @@ impl World {
         let circ = self.build(CLIENT, &[N1, N2, N3], Kind::Streams);
         self.event(CLIENT, Event::Begin { circ, set });
         self.drain();
+        self.flow(circ, FIRST);
         circ
     }
 }

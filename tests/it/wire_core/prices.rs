@@ -73,11 +73,20 @@ fn a_fast_circuit_is_paid_twice_its_latency_ahead() {
 }
 
 #[test]
-fn nothing_is_paid_while_half_of_the_window_is_left() {
-    let at = Ahead { paid: amount(1 << 16), ..ahead() };
-    assert_eq!(at.target(), Ok(None));
-    let used = Ahead { counted_cells: 64, ..at };
-    assert!(used.target().expect("in range").is_some());
+fn nothing_is_paid_while_a_quarter_is_left_and_along_with_others_while_half_is() {
+    let at = |counted_cells| Ahead { paid: amount(1 << 16), counted_cells, ..ahead() };
+    // 65536 bytes are 127.5 cells.
+    let due = |at: Ahead| (at.target().expect("in range").is_some(), at.target_along().expect("in range").is_some());
+    assert_eq!(
+        [0, 63, 64, 95, 96].map(|cells| due(at(cells))),
+        [(false, false), (false, false), (false, true), (false, true), (true, true)]
+    );
+    // What flows while a payment is under way must last, one and a half times.
+    let fast = |counted_cells| Ahead { rate: 200_000, latency_ms: 100, ..at(counted_cells) };
+    assert_eq!(
+        [49, 50, 69, 70].map(|cells| due(fast(cells))),
+        [(false, false), (false, true), (false, true), (true, true)]
+    );
     assert_eq!(Ahead { cap_bytes: 0, ..ahead() }.target(), Ok(None));
 }
 

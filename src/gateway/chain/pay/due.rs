@@ -31,11 +31,8 @@ impl Pay {
     /// Pay what is due on a circuit, everybody in one pass, the nearest first when it holds us.
     pub fn settle(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
         let Some(c) = self.circuits.get(&circ).filter(|c| c.began) else { return };
-        // Replies from behind a hop that holds are held too: it is paid first and alone. A request that was paid since
-        // says nothing any more.
-        let holds = |h: &HopState| {
-            h.request.as_ref().is_some_and(|r| r.state > 0) && !due(h, &c.rate, &self.terms, false).is_zero()
-        };
+        // Replies from behind a hop that holds are held too: it is paid first and alone.
+        let holds = |h: &HopState| h.holds && !due(h, &c.rate, &self.terms, false).is_zero();
         let held = c.hops.iter().take(c.speaking).position(holds);
         if let Some(k) = held {
             // A pass that waits for templates from behind a hop that holds would wait for ever, and what it promised
@@ -104,9 +101,18 @@ fn risk_bytes(h: &HopState, offer: &Offer) -> u64 {
     FIRST_BYTES.max(proven.saturating_mul(GROWTH))
 }
 
+/// A hop that does not ask is first paid when a quarter of its credit is used: circuits that carry next to nothing
+/// (the wallet's own, the idle leg of a set) would cost more in payment cells than they carry.
+fn first_cells(offer: &Offer) -> u64 {
+    u64::from(offer.credit_bytes) / CELL_BYTES / 4
+}
+
 /// What a hop is to be paid now, or `along` with others; nothing while enough is left.
-fn due(h: &HopState, rate: &Rate, terms: &Terms, along: bool) -> Stroops {
+pub(super) fn due(h: &HopState, rate: &Rate, terms: &Terms, along: bool) -> Stroops {
     let Some(offer) = &h.offer else { return Stroops::ZERO };
+    if !along && h.paid.is_zero() && h.request.is_none() && h.own.total() < first_cells(offer) {
+        return Stroops::ZERO;
+    }
     let ahead = Ahead {
         price: offer.price,
         counted_cells: h.own.total(),
@@ -121,11 +127,16 @@ fn due(h: &HopState, rate: &Rate, terms: &Terms, along: bool) -> Stroops {
     due.min(terms.max_increment)
 }
 
-/// Have a look again when half of the window of the nearest hop is used.
+/// Have a look again when half of what is left at some hop is used, or its first payment is due.
 pub(super) fn watch(circ: CircuitId, c: &Circuit, out: &mut Out) {
-    let Some(h) = c.hops.first() else { return };
-    let Some(offer) = &h.offer else { return };
-    let used = h.own.total();
-    let left = offer.price.cells_for(h.paid).saturating_sub(used);
-    out.effects.push(Effect::Watch { circ, hop: 1, cells: used.saturating_add((left / 2).max(WATCH_CELLS)) });
+    let Some(first) = c.hops.first() else { return };
+    let more = |h: &HopState| {
+        let (offer, used) = (h.offer.as_ref()?, h.own.total());
+        let left = offer.price.cells_for(h.paid).saturating_sub(used);
+        let before = if h.paid.is_zero() { first_cells(offer).saturating_sub(used) } else { 0 };
+        Some(if before > 0 { before } else { (left / 2).max(WATCH_CELLS) })
+    };
+    if let Some(more) = c.hops.iter().take(c.speaking).filter_map(more).min() {
+        out.effects.push(Effect::Watch { circ, hop: 1, cells: first.own.total().saturating_add(more) });
+    }
 }

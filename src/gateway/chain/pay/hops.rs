@@ -94,6 +94,7 @@ impl Pay {
             Ok(_) => {
                 hop.got(request.amount_paid);
                 hop.request = Some(request.clone());
+                hop.holds = request.state > 0;
                 hop.disputed = false;
             }
             Err(refused) => {

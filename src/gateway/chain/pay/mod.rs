@@ -16,7 +16,7 @@ use crate::gateway::core::policy::Budget;
 use crate::gateway::link::Links;
 use crate::gateway::port::*;
 use crate::units::Stroops;
-use due::{Rate, watch};
+use due::{Rate, due, watch};
 use rand::Rng;
 use std::collections::HashMap;
 
@@ -67,6 +67,8 @@ struct HopState {
     not_before: u64,
     /// Passes that were signed and then failed at this hop.
     failures: u32,
+    /// It said that it holds our cells, and has confirmed no payment since.
+    holds: bool,
     /// The last request was refused: nothing is paid before a proper one.
     disputed: bool,
 }
@@ -142,6 +144,7 @@ impl Pay {
                 acknowledged: Stroops::ZERO,
                 not_before: 0,
                 failures: 0,
+                holds: false,
                 disputed: false,
             })
             .collect();
@@ -179,13 +182,20 @@ impl Pay {
         if let Message::Delivered(receipt) = message {
             state.got(receipt.paid);
             state.acknowledged = state.acknowledged.max(receipt.paid.min(state.paid));
+            state.holds = false;
         }
         // A request has the rest of its checks first, and is named in the refusal.
         if !matches!(message, Message::PaymentRequest(_)) && !state.stamped.agrees() {
             self.counts_wrong(now, circ, index, out);
         }
         match message {
-            Message::Offer(offer) => self.on_offer(now, circ, index, offer, out),
+            Message::Offer(offer) => {
+                self.on_offer(now, circ, index, offer, out);
+                self.settle(now, rng, links, circ, out);
+                if let Some(c) = self.circuits.get(&circ) {
+                    watch(circ, c, out);
+                }
+            }
             Message::PaymentRequest(request) => {
                 self.on_request(now, circ, index, own, peer, request, out);
                 self.settle(now, rng, links, circ, out);
@@ -244,7 +254,8 @@ impl Pay {
             }
         }
         self.hello_again(now, out);
-        let waiting: Vec<CircuitId> = self.circuits.iter().filter(|(_, c)| c.wants()).map(|(id, _)| *id).collect();
+        let waits = |c: &Circuit| c.began && c.wants(&self.terms);
+        let waiting: Vec<CircuitId> = self.circuits.iter().filter(|(_, c)| waits(c)).map(|(id, _)| *id).collect();
         for circ in waiting {
             self.settle(now, rng, links, circ, out);
         }
@@ -263,9 +274,10 @@ impl HopState {
 }
 
 impl Circuit {
-    /// Is a valid request open that was not paid yet?
-    fn wants(&self) -> bool {
-        self.began && self.hops.iter().any(|h| h.request.as_ref().is_some_and(|r| r.amount_due > h.paid))
+    /// Is a hop to be paid, or a valid request open that was not paid yet?
+    fn wants(&self, terms: &Terms) -> bool {
+        let asks = |h: &HopState| h.request.as_ref().is_some_and(|r| r.amount_due > h.paid);
+        self.hops.iter().take(self.speaking).any(|h| asks(h) || !due(h, &self.rate, terms, false).is_zero())
     }
 }
 

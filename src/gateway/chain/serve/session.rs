@@ -61,9 +61,17 @@ impl Serve {
                 _ => self.open_onwards(now, rng, links, circ, out),
             }
         }
-        let request = self.request_now(now, rng, key);
-        let offer = self.sessions.get(&key).map(|s| s.offer.clone());
-        offer.map(Message::Offer).into_iter().chain(request.map(Message::PaymentRequest)).collect()
+        let Some(session) = self.sessions.get(&key) else { return Vec::new() };
+        let offer = Message::Offer(session.offer.clone());
+        let request = match key {
+            // A circuit may use its credit; it is asked when little of that is left.
+            Key::Circuit(circ) if session.state == 0 => {
+                watch_rest(circ, session, u64::from(session.offer.credit_bytes) / CELL_BYTES, out);
+                None
+            }
+            _ => self.request_now(now, rng, key),
+        };
+        std::iter::once(offer).chain(request.map(Message::PaymentRequest)).collect()
     }
 
     pub(super) fn open_session(
@@ -211,15 +219,15 @@ impl Serve {
         if let Key::Circuit(circ) = key {
             let cells = s.offer.price.cells_for(s.paid);
             out.effects.push(Effect::Grant { circ, cells });
-            // Payers pay when half of what is paid ahead is used; who does not is asked when a quarter is left.
-            let ahead = cells.saturating_sub(s.units.total());
-            out.effects.push(Effect::Watch {
-                circ,
-                hop: 0,
-                cells: s.units.total().saturating_add(ahead * 3 / 4).max(1),
-            });
+            watch_rest(circ, s, cells, out);
         }
     }
+}
+
+/// Payers pay when a quarter of what is theirs is left; who does not is asked when it is an eighth.
+fn watch_rest(circ: CircuitId, s: &Session, cells: u64, out: &mut Out) {
+    let ahead = cells.saturating_sub(s.units.total());
+    out.effects.push(Effect::Watch { circ, hop: 0, cells: s.units.total().saturating_add(ahead - ahead / 8).max(1) });
 }
 
 /// Stroops due: what was served and what is to be paid ahead.
