@@ -50,7 +50,8 @@ enum {
    * when it is a client), hops[1] the next one. */
   MW_EV_CIRCUIT = 1,
   /* Origin: the first BEGIN (not BEGIN_DIR) was sent: payment cells may be sent from now on. On a
-   * leg of a conflux set, `set`: the set's first BEGIN, or the leg's first data when it came later. */
+   * leg of a conflux set, `set`: the set's first BEGIN, or the leg's first data when it came later. A leg that the BEGIN
+   * did not take is `idle`, and a second event comes with its first data. */
   MW_EV_BEGIN = 2,
   /* A payment cell arrived: `body`; at an origin `hop` says who spoke, peer_* is its stamp. */
   MW_EV_CELL = 3,
@@ -91,6 +92,7 @@ typedef struct mw_event_t {
   uint32_t prev_is_client;/* relay: 1 when the previous hop is no relay, so we are the guard */
   uint32_t speaks_hello;  /* relay: 1 once the origin sent a payment cell on this circuit */
   uint32_t purpose;       /* origin: tor's CIRCUIT_PURPOSE_* */
+  uint32_t idle;          /* origin: 1 = a leg of a set that has begun and carries nothing yet */
   uint64_t in_cells;      /* own count for (circ, hop), towards the origin */
   uint64_t out_cells;     /* own count for (circ, hop), away from the origin */
   uint64_t peer_in_cells; /* stamp of the speaker, MW_EV_CELL at an origin */

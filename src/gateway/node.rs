@@ -67,9 +67,9 @@ impl Gateway {
                     serve.on_way(now, rng, &mut self.links, circ, prev, next, out);
                 }
             }
-            Event::Begin { circ, set } => {
+            Event::Begin { circ, set, idle } => {
                 if let Some(pay) = &mut self.pay {
-                    pay.on_begin(now, rng, &mut self.links, circ, set, out);
+                    pay.on_begin(now, rng, &mut self.links, circ, (set, idle), out);
                 }
             }
             Event::Message { circ, hop, message, own, peer } => {

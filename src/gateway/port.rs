@@ -169,6 +169,8 @@ pub enum Event {
         circ: CircuitId,
         /// The conflux set that it is a leg of: streams ride all legs of a set.
         set: Option<u64>,
+        /// The stream began on another leg of the set; once more without this when the leg carries something.
+        idle: bool,
     },
     /// A whole message came in over payment cells.
     Message {

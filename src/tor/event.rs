@@ -127,6 +127,8 @@ pub enum TorEvent {
         circ: CircuitId,
         /// The conflux set that it is a leg of.
         set: Option<u64>,
+        /// A leg that carries nothing yet: this comes once more when it does.
+        idle: bool,
     },
     /// A payment cell arrived.
     Cell {

@@ -155,7 +155,9 @@ unsafe fn copy(event: *const raw::mw_event_t) -> Option<TorEvent> {
                 purpose,
             }
         }
-        raw::MW_EV_BEGIN => TorEvent::Begin { circ, set: Some(event.set).filter(|set| *set != 0) },
+        raw::MW_EV_BEGIN => {
+            TorEvent::Begin { circ, set: Some(event.set).filter(|set| *set != 0), idle: event.idle != 0 }
+        }
         raw::MW_EV_CELL => {
             // SAFETY: by contract.
             let body = unsafe { list(event.body, event.body_len, BODY_MAX) }?.to_vec();

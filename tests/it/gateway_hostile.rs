@@ -289,7 +289,7 @@ fn perform(node: &mut Node, (circ, hop): (u64, u32), act: Act) {
             }
         }
         // From here on it is our own tor that speaks, whose words may have other consequences.
-        Act::Begin => drop(node.tor(TorEvent::Begin { circ, set: None })),
+        Act::Begin => drop(node.tor(TorEvent::Begin { circ, set: None, idle: false })),
         Act::Tick(ms) => {
             node.now += ms;
             let mut out = Out::default();
@@ -338,7 +338,7 @@ fn every_type_of_message_in_every_place_before_and_after_a_hello_is_taken_calmly
             let hello = message(1, &entropy, true);
             let answer = node.message(FROM_CLIENT, 0, &hello);
             assert!(answer.effects.iter().any(is_offer), "an honest hello is answered: {:?}", answer.effects);
-            node.tor(TorEvent::Begin { circ: STREAMS, set: None });
+            node.tor(TorEvent::Begin { circ: STREAMS, set: None, idle: false });
         }
         for kind in KINDS {
             for (circ, hop) in [(STREAMS, 1), (STREAMS, 2), (STREAMS, 3), (TALK, 1), (FROM_CLIENT, 0), (FROM_RELAY, 0)]

@@ -80,30 +80,32 @@ count_at_relay(payment_circ_t *pc, bool inbound)
   payment_check_watch(pc, 0);
 }
 
-/** Payment cells may be sent on this circuit from now on. */
+/** Payment cells may be sent on this circuit from now on. An <b>idle</b> leg
+ * of a conflux set carries nothing yet, and many never do. */
 static void
-mark_begun(circuit_t *circ)
+mark_begun(circuit_t *circ, bool idle)
 {
   payment_circ_t *pc = payment_circ_get(circ);
-  if (!pc || pc->begun)
+  if (!pc || (pc->begun && (idle || !pc->idle)))
     return;
   pc->begun = true;
+  pc->idle = idle;
   payment_emit(pc, MW_EV_BEGIN, 0);
 }
 
 /** A BEGIN went over <b>circ</b>. In a conflux set data may take any leg
- * from now on, so every leg has begun. A leg that joins later has begun when
- * data takes it. */
+ * from now on, so every leg has begun, and is idle until some does. A leg that
+ * joins later has begun when data takes it. */
 static void
 note_begin(circuit_t *circ)
 {
   if (!circ->conflux) {
-    mark_begun(circ);
+    mark_begun(circ, false);
     return;
   }
   CONFLUX_FOR_EACH_LEG_BEGIN(circ->conflux, leg) {
     if (!leg->circ->marked_for_close)
-      mark_begun(leg->circ);
+      mark_begun(leg->circ, leg->circ != circ);
   } CONFLUX_FOR_EACH_LEG_END(leg);
 }
 
@@ -111,9 +113,9 @@ note_begin(circuit_t *circ)
 static void
 note_leg(payment_circ_t *pc, uint8_t relay_command)
 {
-  if (PREDICT_UNLIKELY(!pc->begun) && relay_command == RELAY_COMMAND_DATA &&
-      pc->circ->conflux)
-    mark_begun(pc->circ);
+  if (PREDICT_UNLIKELY(!pc->begun || pc->idle) &&
+      relay_command == RELAY_COMMAND_DATA && pc->circ->conflux)
+    mark_begun(pc->circ, false);
 }
 
 /** A cell of our own was encrypted and queued. <b>layer</b> is the hop that

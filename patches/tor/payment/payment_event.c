@@ -107,6 +107,7 @@ init_event(mw_event_t *ev, const payment_circ_t *pc, uint32_t kind,
   } else {
     ev->purpose = pc->circ->purpose;
     ev->set = payment_conflux_set(pc->circ);
+    ev->idle = pc->idle;
     if (hop >= 1 && hop <= MW_MAX_HOPS) {
       ev->in_cells = pc->hop[hop].in;
       ev->out_cells = pc->hop[hop].out;

@@ -120,6 +120,8 @@ typedef struct payment_circ_t {
   bool announced;
   /** Origin: payment cells may be sent. */
   bool begun;
+  /** Origin: a leg that has begun and carries nothing yet. */
+  bool idle;
   /** Relay: the origin sent a payment cell. */
   bool hello;
   /** Relay: the previous hop is no relay. */

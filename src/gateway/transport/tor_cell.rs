@@ -48,7 +48,7 @@ impl Cells {
                 let prev = hops.next().and_then(|h| h.rsa);
                 Event::Passing { circ, prev, next: hops.next().and_then(hop) }
             }
-            TorEvent::Begin { circ, set } => Event::Begin { circ, set },
+            TorEvent::Begin { circ, set, idle } => Event::Begin { circ, set, idle },
             TorEvent::Cell { circ, hop, body, own, peer, .. } => return self.cell(now, circ, hop, &body, own, peer),
             TorEvent::State { circ, state, own, .. } => {
                 Event::State { circ, state: state_number(state), own: counted(own) }

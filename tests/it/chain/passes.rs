@@ -220,3 +220,30 @@ fn what_is_paid_ahead_begins_small_and_grows_with_what_was_confirmed_whatever_a_
     assert!(dues.len() >= 3 && dues.last() > Some(&first), "{dues:?}");
     world.check();
 }
+
+#[test]
+fn an_idle_leg_of_a_set_is_spoken_on_when_it_carries_something_and_its_set_is_known_before() {
+    let mut world = World::open_with_site(Setup::default());
+    let busy = world.leg(Some(7));
+    let circ = world.idle_leg(7);
+    let hellos = |world: &World, from: usize| {
+        world.log[from..].iter().filter(|(who, _, m)| *who == CLIENT && m.kind() == HELLO).count()
+    };
+    let from = world.log.len();
+    world.flow(busy, 300);
+    world.run(10);
+    assert_eq!(hellos(&world, from), 0);
+    // A stream may be counted as its: the service is paid over the leg that speaks.
+    let mut session = None;
+    let call = loop {
+        if let Some(call) = world.buy(circ, &mut session, 100_000) {
+            break call;
+        }
+    };
+    world.run(5);
+    assert!(matches!(world.answer(call), Some(Answer::Paid(_))), "{:?}", world.answer(call));
+    world.begin(circ, Some(7));
+    assert_eq!(hellos(&world, from), 3);
+    world.flow_for_sure(circ, 1000, 60);
+    world.check();
+}

@@ -484,10 +484,23 @@ impl World {
     /// A circuit that is a leg of a conflux set, or of none.
     pub fn leg(&mut self, set: Option<u64>) -> CircuitId {
         let circ = self.build(CLIENT, &[N1, N2, N3], Kind::Streams);
-        self.event(CLIENT, Event::Begin { circ, set });
+        self.begin(circ, set);
+        circ
+    }
+
+    /// A leg of a set whose stream began on another one.
+    pub fn idle_leg(&mut self, set: u64) -> CircuitId {
+        let circ = self.build(CLIENT, &[N1, N2, N3], Kind::Streams);
+        self.event(CLIENT, Event::Begin { circ, set: Some(set), idle: true });
+        self.drain();
+        circ
+    }
+
+    /// A stream begins and carries its first cells.
+    pub fn begin(&mut self, circ: CircuitId, set: Option<u64>) {
+        self.event(CLIENT, Event::Begin { circ, set, idle: false });
         self.drain();
         self.flow(circ, FIRST);
-        circ
     }
 }
 

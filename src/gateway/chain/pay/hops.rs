@@ -14,19 +14,20 @@ const HELLO_MS: u64 = 4_000;
 const HELLOS: u32 = 4;
 
 impl Pay {
-    /// The first stream begins: say hello to every hop that understands, up to the first that does not.
+    /// The first stream begins: say hello to every hop that understands, up to the first that does not. An idle leg of
+    /// a set does so when it carries something.
     pub fn on_begin(
         &mut self,
         now: u64,
         rng: &mut impl Rng,
         links: &mut Links,
         circ: CircuitId,
-        set: Option<u64>,
+        (set, idle): (Option<u64>, bool),
         out: &mut Out,
     ) {
         let Some(c) = self.circuits.get_mut(&circ) else { return };
         c.set = set;
-        if std::mem::replace(&mut c.began, true) || c.speaking == 0 {
+        if idle || std::mem::replace(&mut c.began, true) || c.speaking == 0 {
             return;
         }
         links.want_payee(now, rng, c.hops[0].hop.relay, out);
