@@ -3,6 +3,7 @@ use crate::common::audit::{Ledger, Pair, lanes, number};
 use crate::common::traffic::{Purchases, Traffic};
 use crate::common::{Net, until};
 use magicwave::devnet::network::Topology;
+use magicwave::gateway::link::EscrowRow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -47,10 +48,8 @@ async fn kill_9_of_every_hop_site_client_and_ledger_loses_no_money_and_pays_noth
     let (whole, broken, bytes) = traffic.end().await;
     net.say(&format!("{whole} downloads whole, {broken} broken, {bytes} bytes, {} files bought", purchases.count()));
     drop(purchases);
-    until("everything that is held has landed", Duration::from_secs(120), || all_landed(&net)).await;
+    let (ledger, pairs) = at_rest(&net, async || all_landed(&net).await).await;
     net.say("all landed");
-    net.nobody_claims_more_than_was_signed().await;
-    let (ledger, pairs) = (net.ledger().await, net.pairs());
     the_asset_adds_up(&net, &ledger, &pairs);
     native_adds_up(&net, &ledger);
     for node in net.payers() {
@@ -82,6 +81,25 @@ async fn paid_hop(net: &Net, hop: usize) -> String {
     let paid = circuits.iter().filter(|c| c["hops"].as_array().is_some_and(|h| h.len() == 3));
     let busiest = paid.max_by_key(|c| number(&c["hops"][hop]["paid"])).expect("a circuit");
     busiest["hops"][hop]["nickname"].as_str().expect("a name").to_owned()
+}
+
+/// Ledger and books when everything that is held has `landed` and nothing was signed or credited while they were read:
+/// tor and the wallet may use circuits at any time, and circuits are paid.
+pub async fn at_rest(net: &Net, landed: impl AsyncFn() -> bool) -> (Ledger, BTreeMap<String, Pair>) {
+    let sums = |pairs: &BTreeMap<String, Pair>| -> Vec<[Option<u64>; 2]> {
+        let total = |side: &Option<(String, EscrowRow)>| side.as_ref().map(|(_, row)| row.total.get());
+        pairs.values().map(|pair| [total(&pair.payer), total(&pair.payee)]).collect()
+    };
+    for _ in 0..5 {
+        until("everything that is held has landed", Duration::from_secs(60), &landed).await;
+        let before = sums(&net.pairs());
+        net.nobody_claims_more_than_was_signed().await;
+        let (ledger, pairs) = (net.ledger().await, net.pairs());
+        if sums(&pairs) == before && landed().await {
+            return (ledger, pairs);
+        }
+    }
+    panic!("payments do not come to rest");
 }
 
 /// Asks everybody to flush; true when every payee has landed what it holds and the payers have seen it.

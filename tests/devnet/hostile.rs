@@ -7,7 +7,7 @@ mod words;
 use crate::common::audit::{lanes, number};
 use crate::common::traffic::Traffic;
 use crate::common::{Net, until};
-use crate::crash::{native_adds_up, the_asset_adds_up};
+use crate::crash::{at_rest, native_adds_up, the_asset_adds_up};
 use host::{Report, Side, most_cells};
 use magicwave::devnet::demo::download::{Go, download};
 use magicwave::devnet::network::node_config::PRICE;
@@ -289,9 +289,7 @@ impl Net {
     /// Every payee lands what it holds; then the ledger is what all books say, and escrows that nobody honest is the
     /// payee of never held anything.
     async fn money_adds_up(&self) {
-        until("everything that is held has landed", Duration::from_secs(60), || self.has_landed()).await;
-        self.nobody_claims_more_than_was_signed().await;
-        let (ledger, pairs) = (self.ledger().await, self.pairs());
+        let (ledger, pairs) = at_rest(self, async || self.has_landed().await).await;
         the_asset_adds_up(self, &ledger, &pairs);
         native_adds_up(self, &ledger);
         let lonely = pairs.iter().filter(|(_, pair)| pair.payee.is_none());

@@ -1,7 +1,7 @@
 //! A paid download over the two legs of a conflux set.
+use crate::common::Net;
 use crate::common::audit::number;
-use crate::common::{Net, until};
-use crate::crash::{all_landed, native_adds_up, the_asset_adds_up};
+use crate::crash::{all_landed, at_rest, native_adds_up, the_asset_adds_up};
 use magicwave::devnet::demo::download::{Go, download};
 use magicwave::devnet::demo::legs;
 use magicwave::devnet::network::Topology;
@@ -44,9 +44,7 @@ async fn a_download_over_two_legs_pays_the_hops_of_both_and_the_sums_are_exact()
     }
     let gateway = net.gateway("client1").await;
     assert_eq!(legs(&json!({"gateway": gateway})).len(), 2, "the demo sees the same set");
-    until("everything that is held has landed", Duration::from_secs(60), || all_landed(&net)).await;
-    net.nobody_claims_more_than_was_signed().await;
-    let (ledger, pairs) = (net.ledger().await, net.pairs());
+    let (ledger, pairs) = at_rest(&net, async || all_landed(&net).await).await;
     the_asset_adds_up(&net, &ledger, &pairs);
     native_adds_up(&net, &ledger);
     for node in net.payers() {

@@ -94,7 +94,7 @@ async fn ask(socket: &Path, path: &str, post: bool) -> magicwave::error::Result<
 }
 
 /// Tries `done` four times a second until it says yes; the test fails with `what` after `patience`.
-pub async fn until<F: Future<Output = bool>>(what: &str, patience: Duration, mut done: impl FnMut() -> F) {
+pub async fn until(what: &str, patience: Duration, mut done: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + patience;
     while !done().await {
         assert!(Instant::now() < end, "not within {patience:?}: {what}");
