@@ -119,7 +119,7 @@ fn a_web_service_behind_a_silent_hop_is_not_paid() {
     let circ = world.stream();
     world.run(5);
     let (mut session, spent) = (None, world.spent());
-    while world.buy(circ, &mut session, 100_000).is_none() {}
+    world.until_asked(circ, &mut session, 100_000);
     assert!(matches!(world.answers.last(), Some((CLIENT, _, Answer::Failed(RefusalCode::HOP_UNKNOWN)))));
     world.run(5);
     assert_eq!((world.spent(), world.books(SITE).0), (spent, 0));
@@ -135,11 +135,7 @@ fn a_web_service_is_paid_over_a_leg_whose_hops_all_may_be_paid() {
         world.leg(set);
         world.run(5);
         let mut session = None;
-        let call = loop {
-            if let Some(call) = world.buy(mute, &mut session, 100_000) {
-                break call;
-            }
-        };
+        let call = world.until_asked(mute, &mut session, 100_000);
         world.run(5);
         let answer = world.answer(call).cloned();
         // A chain to the service leads through N2, which speaks on the other leg only.
@@ -235,11 +231,7 @@ fn an_idle_leg_of_a_set_is_spoken_on_when_it_carries_something_and_its_set_is_kn
     assert_eq!(hellos(&world, from), 0);
     // A stream may be counted as its: the service is paid over the leg that speaks.
     let mut session = None;
-    let call = loop {
-        if let Some(call) = world.buy(circ, &mut session, 100_000) {
-            break call;
-        }
-    };
+    let call = world.until_asked(circ, &mut session, 100_000);
     world.run(5);
     assert!(matches!(world.answer(call), Some(Answer::Paid(_))), "{:?}", world.answer(call));
     world.begin(circ, Some(7));

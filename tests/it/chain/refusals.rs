@@ -183,10 +183,7 @@ fn the_budget_of_a_site_stops_its_payments_with_its_code() {
     let circ = world.stream();
     world.run(10);
     let (mut session, spent) = (None, world.spent());
-    let mut call = None;
-    while call.is_none() {
-        call = world.buy(circ, &mut session, 100_000);
-    }
-    assert_eq!(world.answer(call.expect("a call")), Some(&Answer::Failed(RefusalCode::BUDGET_SITE)));
+    let call = world.until_asked(circ, &mut session, 100_000);
+    assert_eq!(world.answer(call), Some(&Answer::Failed(RefusalCode::BUDGET_SITE)));
     assert_eq!((world.spent(), world.books(SITE).0), (spent, 0));
 }

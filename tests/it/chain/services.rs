@@ -76,12 +76,9 @@ fn a_payment_that_never_reached_the_site_is_lost_once_and_does_not_count_as_paid
     let (mut world, circ) = with_site();
     let mut session = None;
     world.deaf.insert((SITE, DELIVER));
-    let mut call = None;
-    while call.is_none() {
-        call = world.buy(circ, &mut session, NEED);
-    }
+    let call = world.until_asked(circ, &mut session, NEED);
     world.run(40);
-    let lost = world.answer(call.expect("a call")).expect("an answer").clone();
+    let lost = world.answer(call).expect("an answer").clone();
     assert!(matches!(lost, Answer::Lost(RefusalCode::TIMED_OUT)), "{lost:?}");
     assert!(!lost.may_be_asked_again(), "asking again would pay again");
     let (signed, spent) = (world.nodes[CLIENT].payments.len(), world.spent());
@@ -101,13 +98,11 @@ fn a_payment_that_never_reached_the_site_is_lost_once_and_does_not_count_as_paid
 fn a_payment_that_failed_before_it_was_signed_may_be_asked_for_again() {
     let (mut world, circ) = with_site();
     world.deaf.insert((SITE, CREATE));
-    let (mut session, mut call) = (None, None);
-    while call.is_none() {
-        call = world.buy(circ, &mut session, NEED);
-    }
+    let mut session = None;
+    let call = world.until_asked(circ, &mut session, NEED);
     let spent = world.spent();
     world.run(40);
-    let failed = world.answer(call.expect("a call")).expect("an answer").clone();
+    let failed = world.answer(call).expect("an answer").clone();
     assert!(matches!(failed, Answer::Failed(_)), "{failed:?}");
     assert_eq!(world.spent(), spent);
     for code in [RefusalCode::BUSY, RefusalCode::NO_LINK, RefusalCode::ESCROW_PENDING] {
@@ -123,13 +118,11 @@ fn what_a_pass_under_way_is_about_to_pay_is_not_paid_by_another_one() {
     world.deaf.insert((N3, TEMPLATE));
     let circ = world.stream();
     world.run(1);
-    let (mut session, mut call) = (None, None);
-    while call.is_none() {
-        call = world.buy(circ, &mut session, NEED);
-    }
+    let mut session = None;
+    let call = world.until_asked(circ, &mut session, NEED);
     world.deaf.clear();
     world.run(10);
-    let Some(Answer::Paid(web)) = world.answer(call.expect("a call")).cloned() else { panic!("{:?}", world.answers) };
+    let Some(Answer::Paid(web)) = world.answer(call).cloned() else { panic!("{:?}", world.answers) };
     let tor = world.nodes[CLIENT].payments.values().filter(|p| p.site.is_none());
     for hop in [N1, N2, N3] {
         let paid = tor.clone().filter_map(|p| p.payees.get(hop)).filter(|p| !p.due.is_zero()).count();
@@ -144,12 +137,9 @@ fn what_a_pass_under_way_is_about_to_pay_is_not_paid_by_another_one() {
 fn a_site_whose_hops_sign_nothing_costs_one_increment_and_says_so() {
     let (mut world, circ) = with_site();
     world.deaf.insert((N3, SIGN));
-    let (mut session, mut call) = (None, None);
-    while call.is_none() {
-        call = world.buy(circ, &mut session, NEED);
-    }
+    let mut session = None;
+    let call = world.until_asked(circ, &mut session, NEED);
     world.run(40);
-    let call = call.expect("a call");
     assert!(matches!(world.answer(call), Some(Answer::Lost(_))), "{:?}", world.answer(call));
     assert_eq!(world.books(SITE).0, 0);
     world.check();

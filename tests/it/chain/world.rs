@@ -414,6 +414,15 @@ impl World {
         }
     }
 
+    /// Buys until the site asks for money: the call of the payment that begins.
+    pub fn until_asked(&mut self, circ: CircuitId, session: &mut Option<Id>, need: u64) -> u64 {
+        loop {
+            if let Some(call) = self.buy(circ, session, need) {
+                return call;
+            }
+        }
+    }
+
     /// The person's program pays what a service asked for.
     pub fn pay(
         &mut self,
