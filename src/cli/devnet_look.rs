@@ -1,5 +1,5 @@
 //! `magicwave devnet status|logs|down`: works on the files of a network, whoever holds it.
-use super::devnet::{StateDir, quoted};
+use super::devnet::{StateDir, command};
 use crate::devnet::network::child::ProcessId;
 use crate::devnet::network::state::{NodeView, State};
 use crate::devnet::network::{Binary, Progress, fund, place, progress_of};
@@ -210,15 +210,17 @@ fn table(dir: &Path, state: &State, up: bool, progress: &Progress, last: Option<
 }
 
 /// What a person needs to look around in a network that is up.
-pub fn summary(state: &State, dir: &Path) -> String {
+pub fn summary(state: &State, dir: &Path) -> std::io::Result<String> {
     let progress = progress_of(state);
     let mut text = table(dir, state, true, &progress, None, &Balances::new());
     let socks = state.nodes.iter().find_map(|n| n.socks_port);
     if let (Some(socks), Some(web)) = (socks, &state.web) {
         let _ = writeln!(text, "\ntry:  curl --socks5-hostname 127.0.0.1:{socks} http://{}/", web.address);
     }
-    let _ = writeln!(text, "look: magicwave devnet status|logs|down --state {}", quoted(dir));
-    text
+    for (what, verb) in [("look:", "status"), ("     ", "logs"), ("end: ", "down")] {
+        let _ = writeln!(text, "{what} {}", command(verb, dir)?);
+    }
+    Ok(text)
 }
 
 /// One followed file.

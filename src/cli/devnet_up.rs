@@ -75,7 +75,7 @@ async fn hold(options: Options, supervised: bool) -> anyhow::Result<ExitCode> {
     };
     if !supervised {
         let mut out = std::io::stdout();
-        write!(out, "{}", summary(net.state(), &dir))?;
+        write!(out, "{}", summary(net.state(), &dir)?)?;
         writeln!(out, "\nCtrl-C ends it.")?;
     }
     let mut broken = None;
@@ -123,7 +123,7 @@ fn detach(dir: &Path, args: &Args) -> anyhow::Result<ExitCode> {
         }
         match State::load(dir) {
             Ok(state) if state.ready && Some(state.supervisor) == id => {
-                write!(std::io::stdout(), "{}", summary(&state, dir))?;
+                write!(std::io::stdout(), "{}", summary(&state, dir)?)?;
                 return Ok(ExitCode::SUCCESS);
             }
             _ => std::thread::sleep(Duration::from_millis(100)),
