@@ -2,6 +2,7 @@
 mod failures;
 mod garbage;
 mod losses;
+mod money;
 mod passes;
 mod refusals;
 mod repeats;
