@@ -203,3 +203,38 @@ fn me_deposit_written_off_after_a_minute_of_not_found() {
     println!("{:?} {:?} E holds {}", world.lanes(0)[0].state, world.lanes(0)[0].returned, world.balance(&escrow));
     assert_eq!(world.node_balance(0) - before, 10 * UNIT, "the deposit is back");
 }
+
+/// F7: opening escrows (which strangers ask for) may take the last native stroops, those that a payee's flushes cost.
+#[test]
+fn me_openings_eat_the_fees_of_flushes() {
+    let mut world = World::new(97, 3, 0, &Limits { flush_interval_secs: 100_000, flush_jitter_secs: 0, ..limits() });
+    world.open(0, 1);
+    let start = world.node_balance(1);
+    // The operator left 2.52 XLM beside the reserves: enough for hundreds of flushes at the ceiling? No: 25 200 000 stroops.
+    let me = world.nodes[1].wallet.account();
+    let view = world.view(&me).expect("account");
+    let entries = 2 + u64::from(view.subentries) + u64::from(view.sponsoring) - u64::from(view.sponsored);
+    let spare = u64::try_from(view.native).unwrap() - entries * 5_000_000;
+    let keep = 25_020_000u64;
+    let key = world.nodes[1].wallet.account_key();
+    world.transact(&key, |source| {
+        template::payment(source, &issuer().public(), &magicwave::stellar::asset::Asset::Native, amount(spare - keep - 100)).expect("payment")
+    });
+    world.pay(0, 1, 5 * UNIT).expect("paid");
+    // A stranger's hello makes node 1 open an escrow towards node 2 (want_payee, as chain::serve does).
+    if std::env::var("CONTROL").is_err() { world.open(1, 2); }
+    let view = world.view(&me).expect("account");
+    let entries = 2 + u64::from(view.subentries) + u64::from(view.sponsoring) - u64::from(view.sponsored);
+    println!("spendable now {}", u64::try_from(view.native).unwrap() - entries * 5_000_000);
+    // A moderately busy ledger: a fifth of the ceiling that the operator set.
+    world.min_fee = 50_000;
+    world.asleep = vec![0];
+    world.down = vec![0, 1];
+    world.drop_circuits();
+    world.run(595);
+    world.asleep.clear();
+    world.run(100);
+    println!("{:?}", world.nodes[1].events.iter().filter(|e| e.what.contains("flush") || e.what.contains("lost")).map(|e| (&e.what, e.amount.get(), e.fee, e.at / 1000 - START)).collect::<Vec<_>>());
+    println!("lane {:?} pending fee {:?}", world.lanes(1).iter().find(|l| l.role == magicwave::gateway::link::Role::Payee).map(|l| l.state.name()), world.lanes(1)[0].pending_tx().map(|t| t.fee));
+    assert_eq!(world.node_balance(1) + if std::env::var("CONTROL").is_err() { 10 * UNIT } else { 0 } - start, 5 * UNIT, "what was earned has landed");
+}
