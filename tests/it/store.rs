@@ -67,7 +67,14 @@ fn payment(id: u8, at: u64, service: &str, total: u64) -> PaymentRow {
 }
 
 fn hop(id: u8) -> HopRow {
-    HopRow { hop_id: [id; 16], amount_in: amount(9), amount_out: amount(8), reply: vec![1, 2], at: u64::from(id) }
+    HopRow {
+        hop_id: [id; 16],
+        amount_in: amount(9),
+        amount_out: amount(8),
+        reply: vec![1, 2],
+        at: u64::from(id),
+        session: Some([id; 16]),
+    }
 }
 
 #[test]

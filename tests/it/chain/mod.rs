@@ -7,5 +7,6 @@ mod passes;
 mod refusals;
 mod repeats;
 mod services;
+mod theft;
 mod world;
 mod world_circuit;

@@ -326,22 +326,6 @@ impl World {
         panic!("the nodes never stop talking");
     }
 
-    pub fn drain_one(&mut self) {
-        if let Some((node, effect)) = self.queue.pop_front() {
-            self.release(node, effect);
-        }
-    }
-
-    /// A second passes; what comes of it waits.
-    pub fn run_no_drain(&mut self) {
-        self.now += 1000;
-        self.base.now_ms = self.now;
-        self.base.ledger.close(self.now / 1000);
-        for node in 0..NODES {
-            self.event(node, Event::Tick);
-        }
-    }
-
     fn release(&mut self, node: usize, effect: Effect) {
         match effect {
             Effect::Send { circ, hop, message } => self.send(node, circ, hop, message),

@@ -208,50 +208,6 @@ impl World {
         cells
     }
 
-    /// (no drain) Up to `cells` cells go over a circuit of the client, as long as nobody holds; how many did.
-    pub fn flow_no_drain(&mut self, circ: CircuitId) -> u64 {
-        let cells = 40;
-        for done in 0..cells {
-            let Some(route) = self.routes.get_mut(&circ) else { return done };
-            if route.state.iter().any(|s| *s > 0) {
-                return done;
-            }
-            let mut changed = Vec::new();
-            for k in 0..route.path.len() {
-                route.counted[k].inward += 1;
-                let speaks = self.setup.speaks[route.path[k]];
-                if speaks && route.counted[k].total() >= route.granted[k] {
-                    route.state[k] = 1;
-                    changed.push((route.path[k], route.counted[k]));
-                }
-            }
-            let fired: Vec<(usize, u32)> = route
-                .watches
-                .iter()
-                .filter(|((node, hop), cells)| {
-                    let k = if *hop == 0 { route.path.iter().position(|n| n == node) } else { Some(*hop as usize - 1) };
-                    k.and_then(|k| route.counted.get(k)).is_some_and(|c| c.total() >= **cells)
-                })
-                .map(|(key, _)| *key)
-                .collect();
-            for (node, hop) in fired {
-                let Some(route) = self.routes.get_mut(&circ) else { return done };
-                route.watches.remove(&(node, hop));
-                let k =
-                    route.path.iter().position(|n| *n == node).filter(|_| hop == 0).unwrap_or(hop.max(1) as usize - 1);
-                let own = route.counted[k];
-                self.event(node, Event::Watched { circ, hop, own });
-            }
-            for (node, own) in changed {
-                self.event(node, Event::State { circ, state: 1, own });
-            }
-            if !self.queue.is_empty() {
-                return done + 1;
-            }
-        }
-        cells
-    }
-
     /// As much flow as `cells`, waiting up to `patience` seconds wherever somebody holds.
     pub fn flow_for_sure(&mut self, circ: CircuitId, cells: u64, patience: u64) {
         let mut left = cells - self.flow(circ, cells);
