@@ -2,11 +2,11 @@
 mod failures;
 mod garbage;
 mod losses;
-mod money;
 mod passes;
 mod refusals;
 mod repeats;
 mod services;
 mod theft;
+mod visitors;
 mod world;
 mod world_circuit;

@@ -168,7 +168,7 @@ impl Serve {
         let covered = bought.saturating_add(u64::from(s.offer.credit_bytes));
         let left = covered.saturating_sub(s.units.total());
         if left > 0 && left >= s.need {
-            return Answer::Serve { session, covered };
+            return Answer::Serve { session, covered, served: s.units.total(), paid: !s.paid.is_zero() };
         }
         let offer = Box::new(s.offer.clone());
         match self.request_now(now, rng, key) {
