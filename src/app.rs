@@ -56,7 +56,7 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     let wallet = Wallet::open_configured(&config.wallet.seed_file, config.wallet.passphrase_file.as_deref())
         .map_err(|e| at(&config.wallet.seed_file, e))?;
     let mut store = Sqlite::open(&config.state_dir).map_err(|e| at(&config.state_dir, e))?;
-    let snapshot = store.load(HOPS_KEPT).map_err(|e| at(&config.state_dir, e))?;
+    let snapshot = store.load(HOPS_KEPT, now_ms()).map_err(|e| at(&config.state_dir, e))?;
     let gateway = gateway(&config, &wallet, snapshot)?;
     let reader = store.reader()?;
     let (listener, token) = crate::api::bind(&config.api_socket)?;
