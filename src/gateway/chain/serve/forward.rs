@@ -77,7 +77,12 @@ impl Serve {
         if !waits {
             self.accept(now, links, sign.hop_id, sign.amount_in, &sign.claim, out).map_err(refuse)?;
         }
-        let signed = links.sign(now, rng, sign.hop_id, payee, sign.amount_out, &sign.template, out);
+        let signed = links
+            .covers(&sign.hop_id, &sign.claim, sign.amount_out)
+            .and_then(|()| links.sign(now, rng, sign.hop_id, payee, sign.amount_out, &sign.template, out));
+        if signed.is_ok() {
+            links.forwarded(&sign.hop_id, &sign.claim, sign.amount_out, out);
+        }
         // The claim that came in is ours from here on: what cannot go onwards is credited to the client's session, at
         // once or when the client gives up and delivers it.
         let (message, amount_out, credit) = match signed {
