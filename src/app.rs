@@ -43,6 +43,11 @@ const HOPS_KEPT: u32 = 4_096;
 /// What a command to a tor that is gone is answered.
 const TOR_ENDED: &str = "MW-TOR-12";
 
+/// What a question to a ledger of another network ends with.
+const OTHER_NETWORK: &str = "MW-HZN-8";
+/// Between two questions to a ledger that cannot be reached yet.
+const NETWORK_PAUSE: Duration = Duration::from_secs(10);
+
 /// tor ends within this time after it was told to, when nothing runs yet.
 const TOR_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -51,7 +56,7 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     let wallet = Wallet::open_configured(&config.wallet.seed_file, config.wallet.passphrase_file.as_deref())
         .map_err(|e| at(&config.wallet.seed_file, e))?;
     let mut store = Sqlite::open(&config.state_dir).map_err(|e| at(&config.state_dir, e))?;
-    let snapshot = store.load(HOPS_KEPT).map_err(|e| at(&config.state_dir, e))?;
+    let snapshot = store.load(HOPS_KEPT, now_ms()).map_err(|e| at(&config.state_dir, e))?;
     let gateway = gateway(&config, &wallet, snapshot)?;
     let reader = store.reader()?;
     let (listener, token) = crate::api::bind(&config.api_socket)?;
@@ -79,6 +84,7 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         },
     };
     let ledger = Arc::new(ledger(&config, socks, &wallet)?);
+    let network = tokio::spawn(check_network(ledger.clone(), tor.clone()));
     let world = RealWorld {
         tor: tor.clone(),
         cells,
@@ -113,6 +119,7 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     let signals = tokio::spawn(crate::tor::signals::forward(tor.clone()));
 
     let code = tor.wait().await;
+    network.abort();
     signals.abort();
     api.abort();
     if let Some(site) = site {
@@ -124,10 +131,24 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     let _ = tokio::task::spawn_blocking(move || pump.join()).await;
     over.store(true, Ordering::Release);
     let end = tokio::task::spawn_blocking(move || reactor.join());
-    match tokio::time::timeout(Duration::from_secs(5), end).await {
-        Ok(Ok(Ok(Err(e)))) => Err(e),
+    match (tokio::time::timeout(Duration::from_secs(5), end).await, network.await) {
+        (Ok(Ok(Ok(Err(e)))), _) | (_, Ok(Err(e))) => Err(e),
         _ => Ok(code),
     }
+}
+
+/// Asks the ledger which network it is on until it says so; nothing else of it counts before. A ledger of another
+/// network ends this node. `MW-HZN-8`.
+async fn check_network(ledger: Arc<WitnessedLedger>, tor: TorHandle) -> Result<()> {
+    while let Err(e) = ledger.check_network().await {
+        if e.code == OTHER_NETWORK {
+            tracing::error!(code = e.code, "{e}");
+            let _ = tor.signal(Signal::Shutdown);
+            return Err(e);
+        }
+        tokio::time::sleep(NETWORK_PAUSE).await;
+    }
+    Ok(())
 }
 
 /// Says of which file an error speaks.
@@ -213,7 +234,9 @@ fn ledger(config: &GatewayConfig, socks: Option<SocketAddr>, wallet: &Wallet) ->
         Ok(HorizonLedger::new(endpoint, timing))
     };
     let witness = config.ledger.witness_route()?.map(server).transpose()?;
-    Ok(WitnessedLedger::new(server(config.ledger.route()?)?, witness).isolated(&wallet.account()))
+    Ok(WitnessedLedger::new(server(config.ledger.route()?)?, witness)
+        .isolated(&wallet.account())
+        .on(config.ledger.network()))
 }
 
 /// The first loopback SOCKS listener of our own tor; it listens before it answers. `MW-APP-1`: it has none;

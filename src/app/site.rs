@@ -5,28 +5,19 @@ use crate::config::Site as SiteKeys;
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{Id, Message, RefusalCode};
 use crate::gateway::port::{Answer, Event, SiteAsk};
+use crate::gateway::transport::http::credit::Credits;
 use crate::gateway::transport::http::required::Required;
 use crate::gateway::transport::http::site::{Admission, Site, SiteConfig, SiteGateway};
 use crate::units::Price;
-use std::collections::HashMap;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-
-/// Sessions whose credit is known here; the gateway has a limit of its own.
-const MAX_SESSIONS: usize = 8_192;
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Credit {
-    covered: u64,
-    served: u64,
-}
 
 struct Front {
     events: SyncSender<Event>,
     calls: Arc<Calls>,
-    credit: Mutex<HashMap<Id, Credit>>,
+    credit: Mutex<Credits>,
 }
 
 /// Serves visitors at `keys.listen` until it is aborted.
@@ -44,7 +35,7 @@ pub async fn serve(
         )
     })?;
     let paid = keys.paid_paths.iter().map(|prefix| (prefix.clone(), price)).collect();
-    let front = Arc::new(Front { events, calls, credit: Mutex::new(HashMap::new()) });
+    let front = Arc::new(Front { events, calls, credit: Mutex::default() });
     let site = Site::new(SiteConfig::new(keys.upstream, paid, network), front)?;
     Ok(tokio::spawn(async move {
         if let Err(e) = site.serve(listener, std::future::pending()).await {
@@ -60,12 +51,18 @@ impl Front {
         answer.await.unwrap_or(Answer::Failed(RefusalCode::SHUTTING_DOWN))
     }
 
-    fn cover(&self, session: Id, covered: u64) {
-        let Ok(mut credit) = self.credit.lock() else { return };
-        if credit.len() < MAX_SESSIONS || credit.contains_key(&session) {
-            let entry = credit.entry(session).or_default();
-            entry.covered = entry.covered.max(covered);
+    fn credit(&self) -> MutexGuard<'_, Credits> {
+        // Nothing panics while it is held; and what is in it is asked for again.
+        self.credit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks whether a response of `need` bytes may be served, and remembers how far.
+    async fn ask_credit(&self, session: Option<Id>, need: u64) -> Answer {
+        let answer = self.ask(SiteAsk::Require { session, need }).await;
+        if let Answer::Serve { session, covered, served, paid } = answer {
+            self.credit().cover(session, covered, served, paid);
         }
+        answer
     }
 }
 
@@ -78,20 +75,15 @@ impl SiteGateway for Front {
             _ => vec![Message::Refusal(RefusalCode::INTERNAL.refuse(Id::default()))],
         };
         // A response that is held goes on as soon as the payment is credited.
-        if answers.iter().any(|m| matches!(m, Message::Delivered(_)))
-            && let Answer::Serve { session, covered } = self.ask(SiteAsk::Require { session: known, need: 0 }).await
-        {
-            self.cover(session, covered);
+        if answers.iter().any(|m| matches!(m, Message::Delivered(_))) {
+            self.ask_credit(known, 0).await;
         }
         answers
     }
 
     async fn require(&self, session: Option<Id>, _price: Price, need: Option<u64>) -> Admission {
-        match self.ask(SiteAsk::Require { session, need: need.unwrap_or(1) }).await {
-            Answer::Serve { session, covered } => {
-                self.cover(session, covered);
-                Admission::Serve(session)
-            }
+        match self.ask_credit(session, need.unwrap_or(1)).await {
+            Answer::Serve { session, .. } => Admission::Serve(session),
             Answer::Pay { offer, request } => Admission::Pay(Box::new(Required { offer: *offer, request: *request })),
             Answer::Failed(code) => Admission::Refuse(code),
             _ => Admission::Refuse(RefusalCode::INTERNAL),
@@ -99,28 +91,16 @@ impl SiteGateway for Front {
     }
 
     fn served(&self, session: Id, bytes: u64) -> u64 {
-        let taken = {
-            let Ok(mut credit) = self.credit.lock() else { return 0 };
-            let Some(entry) = credit.get_mut(&session) else { return 0 };
-            let taken = bytes.min(entry.covered.saturating_sub(entry.served));
-            entry.served = entry.served.saturating_add(taken);
-            taken
-        };
+        let taken = self.credit().serve(&session, bytes);
         // Never waits: when the gateway is that far behind, nothing is served until it has caught up.
         if taken > 0 && self.events.try_send(Event::Served { session, bytes: taken }).is_err() {
-            if let Ok(mut credit) = self.credit.lock()
-                && let Some(entry) = credit.get_mut(&session)
-            {
-                entry.served = entry.served.saturating_sub(taken);
-            }
+            self.credit().give_back(&session, taken);
             return 0;
         }
         taken
     }
 
     fn forget(&self, session: Id) {
-        if let Ok(mut credit) = self.credit.lock() {
-            credit.remove(&session);
-        }
+        self.credit().forget(&session);
     }
 }

@@ -314,6 +314,10 @@ pub enum Answer {
         session: Id,
         /// Bytes that may have been served in all.
         covered: u64,
+        /// Bytes that were, as far as `Event::Served` said so.
+        served: u64,
+        /// The session has paid for some of it.
+        paid: bool,
     },
     /// Ask for payment first.
     Pay {

@@ -23,8 +23,8 @@ use sha2::{Digest, Sha256};
 
 /// Durable state of a node. Errors: `MW-STORE-*`, see [`Sqlite`].
 pub trait Store {
-    /// Everything that a start needs; of the answers to payments the newest `hops`.
-    fn load(&mut self, hops: u32) -> Result<Snapshot>;
+    /// Everything that a start at `now_ms` needs; of the answers to payments the newest `hops`.
+    fn load(&mut self, hops: u32, now_ms: u64) -> Result<Snapshot>;
     /// Makes rows durable, all or none, in order. When this returns an error nothing may leave the node.
     fn commit(&mut self, rows: &[Row]) -> Result<()>;
 }
@@ -38,7 +38,7 @@ pub struct Snapshot {
     pub escrows: Vec<EscrowRow>,
     /// The newest answers to payments, oldest first.
     pub hops: Vec<HopRow>,
-    /// Payments of the client in the last two days that have any, oldest first.
+    /// Payments of the client in the last two days, and those dated later, oldest first.
     pub payments: Vec<PaymentRow>,
 }
 

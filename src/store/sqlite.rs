@@ -61,18 +61,22 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
-    fn load(&mut self, hops: u32) -> Result<Snapshot> {
+    fn load(&mut self, hops: u32, now_ms: u64) -> Result<Snapshot> {
         let old = "DELETE FROM hops WHERE at < (SELECT at FROM hops ORDER BY at DESC LIMIT 1 OFFSET ?1)";
         self.db.execute(old, [HOPS_KEPT]).map_err(failed)?;
-        let days = "SELECT body FROM (SELECT at, body FROM payments WHERE at > (SELECT MAX(at) FROM payments) - ?2 \
-                    ORDER BY at DESC LIMIT ?1) ORDER BY at";
+        // By our clock, not by the newest payment: one that is dated in the future must not hide those of today. Those
+        // of the days nearest to today come first, so that no number of such payments does.
+        let days = "SELECT body FROM (SELECT at, body FROM payments WHERE at > ?2 \
+                    ORDER BY at >= ?3, at DESC LIMIT ?1) ORDER BY at";
         let hop = "SELECT body FROM (SELECT at, body FROM hops ORDER BY at DESC LIMIT ?1) ORDER BY at";
-        let two_days = i64::try_from(2 * DAY_MS).unwrap_or(i64::MAX);
+        let time = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let (since, until) =
+            (time(now_ms.saturating_sub(2 * DAY_MS)), time((now_ms / DAY_MS + 1).saturating_mul(DAY_MS)));
         Ok(Snapshot {
             links: bodies(&self.db, "SELECT body FROM links ORDER BY since_ms", [])?,
             escrows: bodies(&self.db, "SELECT body FROM escrows", [])?,
             hops: bodies(&self.db, hop, [hops])?,
-            payments: bodies(&self.db, days, rusqlite::params![PAYMENTS_READ, two_days])?,
+            payments: bodies(&self.db, days, rusqlite::params![PAYMENTS_READ, since, until])?,
         })
     }
 

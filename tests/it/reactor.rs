@@ -78,7 +78,7 @@ struct Noting {
 }
 
 impl Store for Noting {
-    fn load(&mut self, _: u32) -> Result<Snapshot> {
+    fn load(&mut self, _: u32, _: u64) -> Result<Snapshot> {
         Ok(Snapshot::default())
     }
     fn commit(&mut self, rows: &[Row]) -> Result<()> {

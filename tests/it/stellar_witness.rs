@@ -128,3 +128,21 @@ async fn an_outage_of_one_server_stops_answers_and_not_submissions() {
     let look = both.call(LedgerCall::Transaction { tag: 1, hash: signed.hash() }).await.result;
     assert!(matches!(look, LedgerResult::Unknown { .. }));
 }
+
+#[tokio::test]
+async fn nothing_counts_before_the_servers_have_said_that_they_are_on_our_network() {
+    let [one, two] = two_servers().await;
+    let account = root().public();
+    let ask = || LedgerCall::Account { tag: 7, account };
+    let ours = WitnessedLedger::new(at(one), Some(at(two))).on(NetworkId::of(PASSPHRASE));
+    assert!(matches!(ours.call(ask()).await.result, LedgerResult::Account(_)));
+    ours.check_network().await.expect("our network");
+    let other = WitnessedLedger::new(at(one), None).on(NetworkId::of("another ledger"));
+    let answer = other.call(ask()).await;
+    assert!(answer.tag == 7 && matches!(answer.result, LedgerResult::Unknown { .. }), "{answer:?}");
+    assert_eq!(other.check_network().await.expect_err("another network").code, "MW-HZN-8");
+    // A server that cannot be asked may be ours.
+    let silent = Server::start(|_, _| Reply::Close).await;
+    let away = WitnessedLedger::new(at(silent.addr), None).on(NetworkId::of(PASSPHRASE));
+    assert_ne!(away.check_network().await.expect_err("no answer").code, "MW-HZN-8");
+}

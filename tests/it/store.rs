@@ -67,7 +67,14 @@ fn payment(id: u8, at: u64, service: &str, total: u64) -> PaymentRow {
 }
 
 fn hop(id: u8) -> HopRow {
-    HopRow { hop_id: [id; 16], amount_in: amount(9), amount_out: amount(8), reply: vec![1, 2], at: u64::from(id) }
+    HopRow {
+        hop_id: [id; 16],
+        amount_in: amount(9),
+        amount_out: amount(8),
+        reply: vec![1, 2],
+        at: u64::from(id),
+        session: Some([id; 16]),
+    }
 }
 
 #[test]
@@ -86,7 +93,7 @@ fn what_was_committed_comes_back_after_reopening() {
     ];
     store.commit(&rows).expect("committed");
     drop(store);
-    let snapshot = open(&dir).load(2).expect("loaded");
+    let snapshot = open(&dir).load(2, 10 * DAY).expect("loaded");
     assert_eq!(snapshot.links, [link(1)]);
     assert_eq!(snapshot.escrows, [lane(1, 50, 20)]);
     assert_eq!(snapshot.hops, [hop(2), hop(3)], "the newest, oldest first");
@@ -101,7 +108,7 @@ fn a_commit_is_all_or_nothing() {
     impossible.at = u64::MAX;
     let error = store.commit(&[Row::Link(link(1).into()), Row::Payment(impossible.into())]).expect_err("refused");
     assert_eq!(error.code, "MW-STORE-6");
-    assert!(store.load(10).expect("loaded").links.is_empty());
+    assert!(store.load(10, 0).expect("loaded").links.is_empty());
     store.commit(&[Row::Link(link(2).into())]).expect("the store goes on");
 }
 
@@ -118,7 +125,7 @@ fn rows_that_nobody_needs_go_and_used_counters_stay() {
     let used = EscrowRow { state: EscrowState::Dropped, ..planned };
     let rows = [Row::Link(gone.into()), Row::Escrow(offered.into()), Row::Escrow(used.clone().into())];
     store.commit(&rows).expect("committed");
-    let snapshot = store.load(10).expect("loaded");
+    let snapshot = store.load(10, 0).expect("loaded");
     assert!(snapshot.links.is_empty());
     assert_eq!(snapshot.escrows, [used]);
 }
@@ -234,7 +241,7 @@ fn a_store_of_the_first_version_is_brought_up_to_date_with_its_rows() {
         assert_eq!((balance.signed, balance.seen, balance.returned), (amount(20), amount(20), amount(980)));
         assert_eq!(balance.fees, 6, "of the refund and the reclaim; a submission costs nothing yet");
         assert_eq!(store.reader().and_then(|r| r.check()).expect("checked").wrong, Vec::<String>::new());
-        assert_eq!(store.load(10).expect("loaded").escrows.len(), 1);
+        assert_eq!(store.load(10, 0).expect("loaded").escrows.len(), 1);
     }
 }
 
@@ -252,10 +259,22 @@ fn a_restart_does_not_open_the_budget_again() {
         payment(5, now - 10 * DAY, "tor", 5),
     ];
     store.commit(&rows.map(|row| Row::Payment(row.into()))).expect("committed");
-    let snapshot = store.load(10).expect("loaded");
+    let snapshot = store.load(10, now).expect("loaded");
     assert_eq!(snapshot.payments.len(), 4, "days that are long over are not read");
     let spent = snapshot.spent(now);
     assert_eq!((spent.day, spent.kinds), (100, [amount(10), amount(0), amount(1100)]));
     assert_eq!(spent.sites.values().copied().collect::<Vec<_>>(), [amount(1100)]);
     assert_eq!(snapshot.spent(now + DAY).kinds, [amount(0); 3]);
+}
+
+#[test]
+fn a_payment_that_is_dated_in_the_future_does_not_hide_those_of_today() {
+    let dir = dir();
+    let mut store = open(&dir);
+    let now = 100 * DAY + 5000;
+    let rows = [payment(1, now - 10, "tor", 10), payment(2, now + 30 * DAY, "tor", 100)];
+    store.commit(&rows.map(|row| Row::Payment(row.into()))).expect("committed");
+    let snapshot = store.load(10, now).expect("loaded");
+    assert_eq!(snapshot.spent(now).kinds, [amount(10), amount(0), amount(0)]);
+    assert_eq!(snapshot.payments.len(), 2, "both may be unfinished");
 }

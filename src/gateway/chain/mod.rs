@@ -34,6 +34,10 @@ pub struct HopRow {
     pub reply: Vec<u8>,
     /// Unix milliseconds.
     pub at: u64,
+    /// The session that it was paid in; no session of a later run has the same. Rows from before sessions were kept
+    /// have none.
+    #[serde(default)]
+    pub session: Option<Id>,
 }
 
 /// How a payment of the client stands.

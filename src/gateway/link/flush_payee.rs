@@ -118,10 +118,9 @@ impl Links {
             return Err(RefusalCode::CLAIM_INVALID);
         }
         let over = frozen.held.cumulative.saturating_sub(frozen.amount);
-        let bound = self.limits.late_limit.get().saturating_add(self.limits.denomination.get());
         let acked = Held { cumulative: claim.cumulative, signature: Some(claim.signature) };
         // More than a little beyond the rounded amount came in meanwhile: then the newest claim lands, not a promise.
-        let claim = if over.get() > bound { frozen.held } else { acked };
+        let claim = if over > self.promise() { frozen.held } else { acked };
         self.sign_flush(now_ms, lane, claim, out);
         Ok(())
     }

@@ -30,6 +30,8 @@ pub struct Links {
     /// The next escrow's counter; as durable as the rows, which are written before their key is used.
     pub(super) next_index: u32,
     pub(super) opening: Opening,
+    /// The highest sequence number of our account that a ledger showed.
+    pub(super) own_sequence: i64,
     /// Left in escrows that are over.
     pub(super) stranded: Stroops,
 }
@@ -201,6 +203,7 @@ impl Links {
             counter: 0,
             next_index: 0,
             opening: Opening::default(),
+            own_sequence: 0,
             stranded: Stroops::ZERO,
         };
         for row in rows.into_iter().filter(|row| !row.dropped) {
@@ -210,6 +213,9 @@ impl Links {
         for mut row in escrows {
             if row.role == Role::Payer {
                 all.next_index = all.next_index.max(row.index.saturating_add(1));
+            }
+            if let (true, Some(tx)) = (row.state.uses_own_number(), row.state.tx()) {
+                all.own_sequence = all.own_sequence.max(tx.sequence.saturating_sub(1));
             }
             // A row from before deposits came back: E is still there, and the refund is signed.
             let forgotten = row.state == EscrowState::Spent && row.role == Role::Payer && row.returned.is_none();

@@ -35,6 +35,7 @@ mod identity;
 mod ledger;
 mod limits;
 mod links;
+mod onwards;
 mod open_payee;
 mod open_payer;
 mod reestablish;

@@ -222,17 +222,26 @@ impl Links {
         }
     }
 
-    /// There is no E. A ledger that trails says so too, but not time after time.
+    /// There is no E. A ledger that trails says so too, but not time after time; one that is not ours always does.
     pub(super) fn on_missing(&mut self, now_ms: u64, lane: EscrowRow, out: &mut Out) {
         let escrow = lane.escrow;
         let Some(entry) = self.lanes.get_mut(&escrow) else { return };
         let ends =
             lane.state.is_returning() || lane.state.is_usable() && lane.seq_time != 0 && now_ms >= lane.clock_ms(16);
         entry.gone = if ends { entry.gone.saturating_add(1) } else { 0 };
-        match (entry.gone >= MAX_LOOKS, lane.role) {
+        if entry.gone >= MAX_LOOKS { self.ask_home(now_ms, escrow, out) } else { self.pause(now_ms, &escrow) }
+    }
+
+    /// There is no E where our own account is as it was, or newer: E is over. Whoever shows it older, or not at all, is
+    /// not believed, and E is looked for as long as it takes.
+    pub(super) fn on_home(&mut self, now_ms: u64, lane: EscrowRow, view: &AccountView, out: &mut Out) {
+        let escrow = lane.escrow;
+        let gone = self.lanes.get(&escrow).is_some_and(|l| l.gone >= MAX_LOOKS);
+        match (gone && view.sequence >= self.own_sequence, lane.role) {
             (false, _) => self.pause(now_ms, &escrow),
             (true, Role::Payer) => self.on_reclaimed(now_ms, lane, 0, out),
             (true, Role::Payee) => self.end_lane(now_ms, lane, out),
         }
+        self.own_sequence = self.own_sequence.max(view.sequence);
     }
 }

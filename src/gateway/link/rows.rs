@@ -119,6 +119,9 @@ pub struct EscrowRow {
     /// name.
     #[serde(default)]
     pub refund_fee: u64,
+    /// Payee: sum of what was signed onwards out of payments on this lane; rows from before it was counted have 0.
+    #[serde(default)]
+    pub forwarded: Stroops,
 }
 
 /// How many payments a lane remembers by hop id.
@@ -367,6 +370,7 @@ impl EscrowRow {
             recent: Vec::new(),
             returned: None,
             refund_fee: 0,
+            forwarded: Stroops::ZERO,
         }
     }
     /// The payment with this hop id, while it is remembered.

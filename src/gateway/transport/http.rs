@@ -1,6 +1,7 @@
 //! Payments in-band over http: what both sides share. `docs/wire.md`, section 7.
 #[cfg(feature = "node")]
 pub mod client;
+pub mod credit;
 #[cfg(feature = "node")]
 pub mod listen;
 pub mod required;

@@ -6,8 +6,12 @@
 //!                         unknown           -> submitted by the second one as well (it can land once only)
 //! ```
 use super::HorizonLedger;
+use crate::error::Result;
 use crate::gateway::core::message::AccountKey;
 use crate::gateway::port::{AccountView, LedgerAnswer, LedgerCall, LedgerResult};
+use crate::stellar::network::NetworkId;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -16,22 +20,49 @@ use tokio::time::{Instant, sleep};
 pub struct WitnessedLedger {
     first: HorizonLedger,
     second: Option<HorizonLedger>,
+    /// The network that the servers have to be on, and whether they said so.
+    network: Option<NetworkId>,
+    checked: Arc<AtomicBool>,
 }
 
 impl WitnessedLedger {
     /// Without a `second` one the first is believed.
     pub fn new(first: HorizonLedger, second: Option<HorizonLedger>) -> Self {
-        WitnessedLedger { first, second }
+        WitnessedLedger { first, second, network: None, checked: Arc::default() }
     }
 
     /// The same servers over streams of this account.
     pub fn isolated(&self, account: &AccountKey) -> Self {
         let second = self.second.as_ref().map(|ledger| ledger.isolated(account));
-        WitnessedLedger { first: self.first.isolated(account), second }
+        WitnessedLedger { first: self.first.isolated(account), second, ..self.clone() }
+    }
+
+    /// The same servers, of which nothing counts before they have said that they are on this network: on another one
+    /// there is none of our escrows.
+    pub fn on(self, network: NetworkId) -> Self {
+        WitnessedLedger { network: Some(network), checked: Arc::default(), ..self }
+    }
+
+    /// Asks the servers which network they are on, until they have said it. `MW-HZN-8`: one of them is on another;
+    /// else it could not be asked.
+    pub async fn check_network(&self) -> Result<()> {
+        let Some(network) = self.network.filter(|_| !self.checked.load(Ordering::Acquire)) else { return Ok(()) };
+        self.first.check_network(&network).await?;
+        if let Some(second) = &self.second {
+            second.check_network(&network).await?;
+        }
+        self.checked.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Answers a call of the gateway; what only one of the two says is `Unknown`.
     pub async fn call(&self, call: LedgerCall) -> LedgerAnswer {
+        if let Err(error) = self.check_network().await {
+            let (LedgerCall::Submit { tag, .. }
+            | LedgerCall::Account { tag, .. }
+            | LedgerCall::Transaction { tag, .. }) = call;
+            return LedgerAnswer { tag, result: LedgerResult::Unknown { why: error.to_string() } };
+        }
         let Some(second) = &self.second else { return self.first.call(call).await };
         let LedgerCall::Submit { tag, envelope, hash } = call else {
             let (one, other) = tokio::join!(self.first.call(call.clone()), second.call(call));

@@ -473,6 +473,11 @@ impl World {
             let (accepted, signed) = self.books(node);
             assert!(held >= accepted, "node {node} credits {accepted} and holds claims for {held}");
             assert!(accepted >= signed, "node {node} signed {signed} and accepted {accepted}");
+            for lane in lanes.iter().filter(|l| l.role == Role::Payee) {
+                let frozen = lane.frozen.as_ref().map_or(0, |f| f.held.cumulative.get());
+                let held = lane.landed.get() + frozen + lane.held.cumulative.get();
+                assert!(lane.forwarded.get() <= held, "node {node} signs onwards against a promise: {lane:?}");
+            }
             assert_eq!(self.journal(node, "claim_accepted"), accepted);
             assert_eq!(self.journal(node, "claim_signed"), signed);
             let hops = &self.nodes[node].hops;

@@ -28,7 +28,7 @@ fn the_books_in_the_store_add_up_after_crashes_and_flushes() {
     }
     for node in [0, 1] {
         let store = world.nodes[node].store.as_mut().expect("a store");
-        let snapshot = store.load(10).expect("loaded");
+        let snapshot = store.load(10, 0).expect("loaded");
         let books = store.reader().and_then(|reader| reader.check()).expect("checked");
         assert_eq!(books.wrong, Vec::<String>::new());
         assert_eq!(books.signed, books.seen, "all that was signed has landed");

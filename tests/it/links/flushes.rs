@@ -1,4 +1,5 @@
 use super::world::*;
+use magicwave::gateway::core::message::{Carried, Id};
 
 #[test]
 fn a_flush_lands_the_rounded_amount_and_carries_the_rest() {
@@ -134,3 +135,64 @@ fn a_busy_ledger_gets_a_higher_fee_for_the_same_claim_up_to_the_ceiling() {
 use magicwave::gateway::core::message::RefusalCode;
 use magicwave::gateway::link::Limits;
 use magicwave::stellar::template::{self, Source};
+
+/// What a flush leaves over is a promise until the payer has signed it anew.
+#[test]
+fn what_is_signed_onwards_is_covered_by_what_landed_and_what_is_held() {
+    let mut world = World::new(24, 2, 0, &limits());
+    world.open(0, 1);
+    let paid = |world: &mut World, stroops: u64| {
+        let hop = world.hop();
+        let claim = world.signed(0, 1, hop, stroops).expect("signed");
+        world.accepted(1, hop, stroops, &claim).expect("credited");
+        (hop, claim)
+    };
+    let onwards = |world: &mut World, (hop, claim): &(Id, Carried), stroops: u64| {
+        let asked = world.step(1, |links, _, _, out| {
+            links.covers(hop, claim, amount(stroops)).map(|()| links.forwarded(hop, claim, amount(stroops), out))
+        });
+        asked.expect("alive")
+    };
+    let first = paid(&mut world, 100_999);
+    assert_eq!(onwards(&mut world, &first, 101_000), Err(RefusalCode::FLUSH_PENDING));
+    assert_eq!(onwards(&mut world, &first, 100_999), Ok(()));
+    // The payer answers the freeze and goes away; what landed is rounded.
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    world.drain();
+    world.asleep = vec![0];
+    world.down = vec![0, 1];
+    world.drop_circuits();
+    let frozen = paid(&mut world, 500);
+    assert_eq!(onwards(&mut world, &frozen, 500), Err(RefusalCode::FLUSH_PENDING));
+    world.run(5);
+    assert_eq!(world.lanes(1)[0].landed.get(), 100_000);
+    let later = paid(&mut world, 1_000);
+    assert_eq!(onwards(&mut world, &later, 1_000), Err(RefusalCode::FLUSH_PENDING));
+    assert_eq!(onwards(&mut world, &later, 501), Ok(()), "what the node kept for itself covers it");
+    world.restart(1);
+    assert_eq!(onwards(&mut world, &later, 1), Err(RefusalCode::FLUSH_PENDING));
+    assert_eq!(world.lanes(1)[0].total.get(), 102_499, "all of it buys the node's own service");
+    // It comes back and signs what was left over.
+    world.asleep.clear();
+    world.down.clear();
+    let relay = world.relay(1);
+    for _ in 0..10 {
+        world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
+        world.run(3);
+    }
+    assert_eq!(onwards(&mut world, &frozen, 500), Ok(()));
+    assert_eq!(onwards(&mut world, &later, 499), Ok(()));
+    assert_eq!(onwards(&mut world, &later, 1), Err(RefusalCode::FLUSH_PENDING), "nothing is left");
+    world.check();
+}
+
+#[test]
+fn a_lane_from_before_forwarding_was_counted_is_read() {
+    let mut world = World::new(25, 2, 0, &limits());
+    world.open(0, 1);
+    let row = serde_json::to_value(&world.lanes(1)[0]).expect("json");
+    let mut old = row.as_object().expect("an object").clone();
+    assert!(old.remove("forwarded").is_some());
+    let old: magicwave::gateway::link::EscrowRow = serde_json::from_value(old.into()).expect("a row of before");
+    assert_eq!(old, world.lanes(1)[0]);
+}

@@ -83,3 +83,29 @@ fn an_escrow_whose_funding_failed_is_given_up_once_it_shows_that_nothing_is_in_i
         assert_eq!(world.nodes[0].links.can_pay(&relay), Readiness::Ready, "its liquidity is free again");
     }
 }
+
+/// A server of another network knows neither E nor us; so says one that was just set up.
+#[test]
+fn a_deposit_is_not_written_off_on_the_word_of_a_server_that_does_not_know_us() {
+    for restart in [false, true] {
+        let mut world = World::new(96, 2, 0, &limits());
+        world.open(0, 1);
+        let (before, escrow) = (world.node_balance(0), world.lanes(0)[0].escrow);
+        world.down = vec![0, 1];
+        world.drop_circuits();
+        world.run(590);
+        world.flaky = 100;
+        world.run(120);
+        if restart {
+            world.restart(0);
+        }
+        world.run(120);
+        let lane = world.lanes_by(&escrow, Role::Payer).expect("a lane");
+        assert_eq!((lane.returned, world.count(0, "escrow_reclaimed")), (None, 0));
+        world.flaky = 0;
+        world.run(2_000);
+        let lane = world.lanes_by(&escrow, Role::Payer).expect("a lane");
+        assert_eq!(lane.returned.map(|r| r.get()), Some(10 * UNIT));
+        assert_eq!((world.node_balance(0) - before, world.balance(&escrow)), (10 * UNIT, 0), "the deposit is back");
+    }
+}

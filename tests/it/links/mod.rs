@@ -12,6 +12,7 @@ mod forgetting;
 mod horizon;
 mod hostile;
 mod lost;
+mod money;
 mod opening;
 mod posing;
 mod random;

@@ -1,6 +1,6 @@
 //! Claims: the template of the next one, one in and one onwards, the last one in.
 use super::super::HopRow;
-use super::{Key, Serve, look_again, no, passes};
+use super::{Key, MAX_CREATED, Serve, look_again, no, passes};
 use crate::gateway::core::codec;
 use crate::gateway::core::message::*;
 use crate::gateway::core::refusal::RetryClass;
@@ -22,6 +22,7 @@ impl Serve {
         let refuse = |code| (create.hop_id, code);
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
         let fee = session.offer.fee;
+        self.owned(key, &create.hop_id).or_else(unknown).map_err(refuse)?;
         let payer = match (create.payer, key) {
             (PayerRef::Previous, Key::Circuit(circ)) => match self.ways.get(&circ).and_then(|w| w.prev) {
                 Some(prev) => LinkPayer::Relay(prev),
@@ -38,6 +39,7 @@ impl Serve {
             _ => return Err(refuse(RefusalCode::NO_LINK)),
         };
         let template = links.template(rng, payer, create.hop_id, create.amount).map_err(refuse)?;
+        self.own(key, create.hop_id);
         Ok(Message::Template(Template { hop_id: create.hop_id, fee, template }))
     }
 
@@ -51,14 +53,15 @@ impl Serve {
         out: &mut Out,
     ) -> Result<Message, (Id, RefusalCode)> {
         let refuse = |code| (sign.hop_id, code);
+        let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
+        let (fee, name) = (session.offer.fee, session.name);
+        self.owned(key, &sign.hop_id).map_err(refuse)?;
         // A no that passes is asked for again: the claim that came in was accepted then, and waits.
         let known = self.answered(&sign.hop_id, sign.amount_in, Some(sign.amount_out)).transpose().map_err(refuse)?;
         let waits = known.as_ref().is_some_and(passes);
         if let Some(known) = known.filter(|_| !waits) {
             return Ok(known);
         }
-        let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
-        let fee = session.offer.fee;
         let kept = sign.amount_in.sub(sign.amount_out).map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
         let due = kept.sub(fee).map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
         let Key::Circuit(circ) = key else { return Err(refuse(RefusalCode::NO_LINK)) };
@@ -74,7 +77,12 @@ impl Serve {
         if !waits {
             self.accept(now, links, sign.hop_id, sign.amount_in, &sign.claim, out).map_err(refuse)?;
         }
-        let signed = links.sign(now, rng, sign.hop_id, payee, sign.amount_out, &sign.template, out);
+        let signed = links
+            .covers(&sign.hop_id, &sign.claim, sign.amount_out)
+            .and_then(|()| links.sign(now, rng, sign.hop_id, payee, sign.amount_out, &sign.template, out));
+        if signed.is_ok() {
+            links.forwarded(&sign.hop_id, &sign.claim, sign.amount_out, out);
+        }
         // The claim that came in is ours from here on: what cannot go onwards is credited to the client's session, at
         // once or when the client gives up and delivers it.
         let (message, amount_out, credit) = match signed {
@@ -91,6 +99,7 @@ impl Serve {
                 amount_out,
                 reply: codec::encode(&message),
                 at: now,
+                session: Some(name),
             },
             out,
         );
@@ -108,7 +117,8 @@ impl Serve {
     ) -> Result<Message, (Id, RefusalCode)> {
         let refuse = |code| (deliver.hop_id, code);
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
-        let paid = session.paid;
+        let (paid, name) = (session.paid, session.name);
+        self.owned(key, &deliver.hop_id).map_err(refuse)?;
         let known = self.answered(&deliver.hop_id, deliver.amount, None).transpose().map_err(refuse)?;
         match known {
             // A node that forwarded has its claim since it signed; the receipt says so.
@@ -132,10 +142,37 @@ impl Serve {
                 amount_out: Stroops::ZERO,
                 reply: codec::encode(&message),
                 at: now,
+                session: Some(name),
             },
             out,
         );
         Ok(message)
+    }
+
+    /// A payment belongs to the session that created it. The node before us learns its name and amount when it signs
+    /// for us, and seals the claim itself: in a session of its own it could take what the client paid for.
+    fn owned(&self, key: Key, hop_id: &Id) -> Result<(), RefusalCode> {
+        let session = self.sessions.get(&key).ok_or(RefusalCode::SESSION_UNKNOWN)?;
+        let ours = match (self.created.get(hop_id), self.hops.get(hop_id)) {
+            (Some(owner), _) => *owner == key,
+            (None, Some(row)) => row.session == Some(session.name),
+            (None, None) => return Err(RefusalCode::HOP_UNKNOWN),
+        };
+        if ours { Ok(()) } else { Err(RefusalCode::DUPLICATE_CONFLICT) }
+    }
+
+    fn own(&mut self, key: Key, hop_id: Id) {
+        let Some(session) = self.sessions.get_mut(&key) else { return };
+        if self.created.insert(hop_id, key).is_some() {
+            return;
+        }
+        session.created.push_back(hop_id);
+        // Each session forgets its own only: nobody pushes out the payments of others.
+        if session.created.len() > MAX_CREATED
+            && let Some(oldest) = session.created.pop_front()
+        {
+            self.created.remove(&oldest);
+        }
     }
 
     /// Takes a claim that was not taken before. What the link remembers and we do not was answered and forgotten: it
@@ -179,4 +216,9 @@ impl Serve {
         out.rows.push(Row::Hop(Box::new(row.clone())));
         self.remember(row);
     }
+}
+
+/// A name that nobody used yet is free to be created.
+fn unknown(code: RefusalCode) -> Result<(), RefusalCode> {
+    if code == RefusalCode::HOP_UNKNOWN { Ok(()) } else { Err(code) }
 }

@@ -14,6 +14,8 @@ use std::collections::{HashMap, VecDeque};
 
 /// Answers kept in memory for repeats.
 const MAX_HOPS: usize = 16_384;
+/// Payments that one session may have under way; its oldest goes.
+const MAX_CREATED: usize = 32;
 /// Circuits through us that are known; more are not forwarded for.
 const MAX_WAYS: usize = 65_536;
 
@@ -42,6 +44,8 @@ pub struct Serve {
     ids: SessionIds,
     ways: HashMap<CircuitId, Way>,
     sessions: HashMap<Key, Session>,
+    /// Which session a payment was created in, until the session is gone.
+    created: HashMap<Id, Key>,
     hops: HashMap<Id, HopRow>,
     hop_order: VecDeque<Id>,
 }
@@ -54,6 +58,7 @@ impl Serve {
             ids: SessionIds::new(boot),
             ways: HashMap::new(),
             sessions: HashMap::new(),
+            created: HashMap::new(),
             hops: HashMap::new(),
             hop_order: VecDeque::new(),
         };
@@ -93,7 +98,7 @@ impl Serve {
     /// A circuit is gone.
     pub fn on_closed(&mut self, circ: CircuitId) {
         self.ways.remove(&circ);
-        self.sessions.remove(&Key::Circuit(circ));
+        self.forget(Key::Circuit(circ));
     }
 
     /// A client's message in a session; answers go into the returned list.
@@ -125,6 +130,12 @@ impl Serve {
     fn open_onwards(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
         if let Some(next) = self.ways.get(&circ).and_then(|w| w.next.as_ref()).filter(|next| next.speaks) {
             links.want_payee(now, rng, next.relay, out);
+        }
+    }
+
+    fn forget(&mut self, key: Key) {
+        for hop in self.sessions.remove(&key).into_iter().flat_map(|s| s.created) {
+            self.created.remove(&hop);
         }
     }
 

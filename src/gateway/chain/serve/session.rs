@@ -8,6 +8,7 @@ use crate::gateway::link::Links;
 use crate::gateway::port::*;
 use crate::units::{CELL_BYTES, Stroops};
 use rand::Rng;
+use std::collections::VecDeque;
 
 /// Sessions that a node keeps; the oldest idle web session goes first.
 const MAX_SESSIONS: usize = 20_000;
@@ -31,6 +32,10 @@ pub(super) struct Session {
     pub asked_at: u64,
     pub asked_due: Stroops,
     pub used_at: u64,
+    /// Names the session in rows: its first offer's.
+    pub name: Id,
+    /// Payments that were created in it, oldest first.
+    pub created: VecDeque<Id>,
 }
 
 impl Serve {
@@ -92,11 +97,23 @@ impl Serve {
         let id = self.ids.draw();
         let offer = self.sale.offer(hello, id, mac_key, now / 1000)?;
         let key = circ.map_or(Key::Http(id), Key::Circuit);
-        // A second hello on a circuit renews the offer and keeps what was paid.
-        let (paid, units) = self.sessions.get(&key).map_or((Stroops::ZERO, Counted::default()), |s| (s.paid, s.units));
+        // A second hello on a circuit renews the offer and keeps what was paid, and what is about to be.
+        let known = self.sessions.remove(&key);
+        let (paid, units) = known.as_ref().map_or((Stroops::ZERO, Counted::default()), |s| (s.paid, s.units));
+        let (name, created) = known.map_or((id, VecDeque::new()), |s| (s.name, s.created));
         let state = circ.and_then(|circ| self.ways.get(&circ)).map_or(0, |way| way.state);
-        let session =
-            Session { offer, paid, state, units, need: 0, asked_at: 0, asked_due: Stroops::ZERO, used_at: now };
+        let session = Session {
+            offer,
+            paid,
+            state,
+            units,
+            need: 0,
+            asked_at: 0,
+            asked_due: Stroops::ZERO,
+            used_at: now,
+            name,
+            created,
+        };
         self.sessions.insert(key, session);
         Ok(key)
     }
@@ -159,7 +176,7 @@ impl Serve {
         let covered = bought.saturating_add(u64::from(s.offer.credit_bytes));
         let left = covered.saturating_sub(s.units.total());
         if left > 0 && left >= s.need {
-            return Answer::Serve { session, covered };
+            return Answer::Serve { session, covered, served: s.units.total(), paid: !s.paid.is_zero() };
         }
         let offer = Box::new(s.offer.clone());
         match self.request_now(now, rng, key) {
@@ -183,7 +200,10 @@ impl Serve {
 
     /// Idle web sessions go.
     pub fn forget_idle(&mut self, now: u64) {
-        self.sessions.retain(|key, s| matches!(key, Key::Circuit(_)) || now.saturating_sub(s.used_at) < HTTP_IDLE_MS);
+        let idle = |s: &Session| now.saturating_sub(s.used_at) >= HTTP_IDLE_MS;
+        let old = self.sessions.iter().filter(|(key, s)| matches!(key, Key::Http(_)) && idle(s));
+        let old: Vec<Key> = old.map(|(key, _)| *key).collect();
+        old.into_iter().for_each(|key| self.forget(key));
     }
 
     /// What is due, if that was not asked a moment ago.
