@@ -237,11 +237,14 @@ impl Links {
     pub(super) fn on_home(&mut self, now_ms: u64, lane: EscrowRow, view: &AccountView, out: &mut Out) {
         let escrow = lane.escrow;
         let gone = self.lanes.get(&escrow).is_some_and(|l| l.gone >= MAX_LOOKS);
-        match (gone && view.sequence >= self.own_sequence, lane.role) {
+        let newer = view.sequence >= self.own_sequence && view.latest_ledger >= lane.created;
+        if newer {
+            self.own_sequence = view.sequence;
+        }
+        match (gone && newer, lane.role) {
             (false, _) => self.pause(now_ms, &escrow),
             (true, Role::Payer) => self.on_reclaimed(now_ms, lane, 0, out),
             (true, Role::Payee) => self.end_lane(now_ms, lane, out),
         }
-        self.own_sequence = self.own_sequence.max(view.sequence);
     }
 }

@@ -109,3 +109,30 @@ fn a_deposit_is_not_written_off_on_the_word_of_a_server_that_does_not_know_us() 
         assert_eq!((world.node_balance(0) - before, world.balance(&escrow)), (10 * UNIT, 0), "the deposit is back");
     }
 }
+
+/// One that is far behind knows us as we were, and not what we did since.
+#[test]
+fn a_deposit_is_not_written_off_on_the_word_of_a_server_that_knows_us_as_we_were() {
+    // By our account's number, as long as we know it; by the ledger's own number, even after a restart.
+    for (restart, sequence, ledger) in [(false, 0, u32::MAX), (true, i64::MAX, 1)] {
+        let mut world = World::new(98, 2, 0, &limits());
+        world.open(0, 1);
+        let (before, escrow) = (world.node_balance(0), world.lanes(0)[0].escrow);
+        world.down = vec![0, 1];
+        world.drop_circuits();
+        world.run(590);
+        if restart {
+            world.restart(0);
+        }
+        world.behind = Some((sequence, ledger));
+        world.run(200);
+        let lane = world.lanes_by(&escrow, Role::Payer).expect("a lane");
+        assert_eq!((lane.returned, world.count(0, "escrow_reclaimed")), (None, 0), "{sequence}");
+        if restart {
+            world.restart(0); // what it was told of our number goes with the process
+        }
+        world.behind = None;
+        world.run(2_000);
+        assert_eq!((world.node_balance(0) - before, world.balance(&escrow)), (10 * UNIT, 0), "the deposit is back");
+    }
+}

@@ -96,6 +96,8 @@ pub struct World {
     pub blind: bool,
     /// Looks at accounts that find none, in percent.
     pub flaky: u32,
+    /// The ledger that is asked is far behind: our accounts' number there, and its own.
+    pub behind: Option<(i64, u32)>,
     /// Circuits that nodes asked for.
     pub launched: usize,
     /// Messages that were delivered, and to whom.
@@ -133,6 +135,7 @@ impl World {
             min_fee: 0,
             blind: false,
             flaky: 0,
+            behind: None,
             launched: 0,
             log: Vec::new(),
         };

@@ -54,6 +54,13 @@ impl World {
             LedgerCall::Account { tag, account } => {
                 let trails = self.chance(self.flaky);
                 let found = self.view(&account).filter(|_| !trails);
+                // A server that is far behind knows the nodes as they were made, and no escrow.
+                let found = match self.behind {
+                    Some((sequence, latest_ledger)) => found
+                        .filter(|v| self.nodes.iter().any(|n| n.wallet.account() == v.account))
+                        .map(|v| AccountView { sequence, latest_ledger, ..v }),
+                    None => found,
+                };
                 let result = found.map_or(LedgerResult::NotFound, |v| LedgerResult::Account(v.into()));
                 self.answer(node, tag, result);
             }
