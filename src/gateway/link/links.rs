@@ -181,7 +181,7 @@ impl EscrowRow {
         if self.seq_time == 0 {
             return 0;
         }
-        let part = u64::from(self.period).saturating_mul(1000).saturating_mul(sixteenths) / 16;
+        let part = u64::from(self.clock()).saturating_mul(1000).saturating_mul(sixteenths) / 16;
         self.seq_time.saturating_mul(1000).saturating_add(part)
     }
 }
@@ -220,6 +220,9 @@ impl Links {
                 all.strand(&row);
                 continue;
             }
+            if row.role == Role::Payee && all.links.get(&row.link).is_some_and(|l| !l.row.by_period) {
+                row.clock = row.clock().min(all.limits.period_secs);
+            }
             if row.state != EscrowState::Spare && !all.links.contains_key(&row.link) {
                 let text =
                     "The store has an escrow whose link is gone; restore the store from a backup of this wallet.";
@@ -242,8 +245,7 @@ impl Links {
     }
 
     pub(super) fn link_of(&self, row: LinkRow) -> Link {
-        let partner = (row.role == Role::Payee).then_some(&row.account);
-        let signer = self.me.signer(row.role, &row.id, partner);
+        let signer = self.me.signer(&row);
         Link { row, signer, circ: None, agreed: false, tentative: false, idle_ms: 0, refused_ms: 0 }
     }
 

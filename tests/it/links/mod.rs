@@ -14,6 +14,7 @@ mod hostile;
 mod lost;
 mod money;
 mod opening;
+mod periods;
 mod posing;
 mod random;
 pub(crate) mod world;

@@ -8,56 +8,6 @@ fn events(world: &World, node: usize, what: &str) -> u64 {
     world.nodes[node].events.iter().filter(|e| e.what == what).map(|e| e.amount.get()).sum()
 }
 
-/// F1: payee signs R for a short period, then R for the same E with an endless one, and believes the latter.
-#[test]
-fn me_two_refunds_for_one_escrow() {
-    let mut world = World::new(90, 2, 0, &limits());
-    world.nodes[0].limits.period_secs = 3_000_000_000;
-    world.restart(0);
-    let (relay, before) = (world.relay(1), (world.node_balance(0), world.node_balance(1)));
-    world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
-    let offered = |w: &World| w.lanes(1).first().is_some_and(|l| l.state == EscrowState::Offered);
-    while !offered(&world) {
-        world.run(1);
-    }
-    let lane = world.lanes(1)[0].clone();
-    let circ = world.circuit(0, 1);
-    let short = EscrowOffer { link: lane.link, escrow: lane.escrow, created: lane.created, deposit: lane.deposit, period: 600 };
-    let answers = world.inject(0, circ, Message::EscrowOffer(short));
-    let refund = answers.iter().find_map(|m| match m { Message::RefundSigned(r) => Some(r.signature), _ => None }).expect("signed R");
-    for _ in 0..50 {
-        world.run(1);
-    }
-    assert_eq!(world.nodes[0].links.can_pay(&relay), Readiness::Ready, "{:?}", world.lanes(1));
-    println!("payee believes period {}", world.lanes(1)[0].period);
-    // The payer hangs up its link's circuit, goes on to pay over its clients' circuits, and comes back after ten minutes
-    // with the other refund.
-    world.asleep = vec![0];
-    world.down = vec![0, 1];
-    world.drop_circuits();
-    for _ in 0..9 {
-        let _ = world.pay(0, 1, UNIT);
-        world.run(60);
-    }
-    world.run(100);
-    println!("payee's lane after the short period: {:?}", world.lanes(1)[0]);
-    let mut mine = world.lanes(0)[0].clone();
-    (mine.period, mine.refund) = (600, Some(refund));
-    let rows = world.link_rows(0);
-    let mut short_limits = limits();
-    short_limits.period_secs = 600;
-    world.nodes[0].links = load(&world.nodes[0].wallet, &short_limits, rows, vec![mine]);
-    world.asleep.clear();
-    world.run(30);
-    world.run(700);
-    println!("payer {} -> {}", before.0, world.node_balance(0));
-    println!("payee {} -> {}", before.1, world.node_balance(1));
-    println!("payee events {:?}", world.nodes[1].events.iter().map(|e| (&e.what, e.amount.get())).collect::<Vec<_>>());
-    let accepted = events(&world, 1, "claim_accepted");
-    println!("accepted {accepted}");
-    assert_eq!(world.node_balance(1) - before.1, accepted, "what was accepted is got");
-}
-
 /// F2: payer with an old backup counts a carry twice.
 #[test]
 fn me_payer_backup_pays_carry_twice() {
@@ -67,7 +17,8 @@ fn me_payer_backup_pays_carry_twice() {
     world.pay(0, 1, 2 * UNIT).expect("paid");
     let old = world.backup(0);
     let (room, key) = (world.node_balance(1), world.nodes[1].wallet.account_key());
-    let limit = |stroops| move |source: &Source| template::change_trust(source, &asset(), amount(stroops)).expect("trust");
+    let limit =
+        |stroops| move |source: &Source| template::change_trust(source, &asset(), amount(stroops)).expect("trust");
     world.transact(&key, limit(room));
     world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
     world.run(4);
@@ -139,17 +90,34 @@ fn payee_backup(flushes: u32) {
     for _ in 0..500 {
         world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
         world.run(3);
-        if world.node_balance(1) - start == owed { break; }
+        if world.node_balance(1) - start == owed {
+            break;
+        }
     }
     println!("payer {:?}\npayee {:?}", world.lanes(0)[0], world.lanes(1).first());
-    println!("refusals {:?}", world.log.iter().filter_map(|(to, m)| match m { Message::Refusal(r) => Some((to, r.code.name())), _ => None }).take(20).collect::<Vec<_>>());
+    println!(
+        "refusals {:?}",
+        world
+            .log
+            .iter()
+            .filter_map(|(to, m)| match m {
+                Message::Refusal(r) => Some((to, r.code.name())),
+                _ => None,
+            })
+            .take(20)
+            .collect::<Vec<_>>()
+    );
     assert_eq!(world.node_balance(1) - start, owed, "what the payer signed and offers again is got");
 }
 
 #[test]
-fn me_payee_backup_one_flush_behind() { payee_backup(1); }
+fn me_payee_backup_one_flush_behind() {
+    payee_backup(1);
+}
 #[test]
-fn me_payee_backup_two_flushes_behind() { payee_backup(2); }
+fn me_payee_backup_two_flushes_behind() {
+    payee_backup(2);
+}
 
 /// F4: one tick with a clock that is ahead ends the payee's lanes for good.
 #[test]
@@ -171,7 +139,8 @@ fn me_flush_into_a_full_trustline_burns_the_epoch() {
     let mut world = World::new(95, 2, 0, &Limits { denomination: amount(1), ..limits() });
     world.open(0, 1);
     let (start, key) = (world.node_balance(1), world.nodes[1].wallet.account_key());
-    let limit = |stroops| move |source: &Source| template::change_trust(source, &asset(), amount(stroops)).expect("trust");
+    let limit =
+        |stroops| move |source: &Source| template::change_trust(source, &asset(), amount(stroops)).expect("trust");
     world.pay(0, 1, 9 * UNIT).expect("paid");
     world.transact(&key, limit(start)); // no room for now
     world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
@@ -218,11 +187,19 @@ fn me_openings_eat_the_fees_of_flushes() {
     let keep = 25_020_000u64;
     let key = world.nodes[1].wallet.account_key();
     world.transact(&key, |source| {
-        template::payment(source, &issuer().public(), &magicwave::stellar::asset::Asset::Native, amount(spare - keep - 100)).expect("payment")
+        template::payment(
+            source,
+            &issuer().public(),
+            &magicwave::stellar::asset::Asset::Native,
+            amount(spare - keep - 100),
+        )
+        .expect("payment")
     });
     world.pay(0, 1, 5 * UNIT).expect("paid");
     // A stranger's hello makes node 1 open an escrow towards node 2 (want_payee, as chain::serve does).
-    if std::env::var("CONTROL").is_err() { world.open(1, 2); }
+    if std::env::var("CONTROL").is_err() {
+        world.open(1, 2);
+    }
     let view = world.view(&me).expect("account");
     let entries = 2 + u64::from(view.subentries) + u64::from(view.sponsoring) - u64::from(view.sponsored);
     println!("spendable now {}", u64::try_from(view.native).unwrap() - entries * 5_000_000);
@@ -234,7 +211,23 @@ fn me_openings_eat_the_fees_of_flushes() {
     world.run(595);
     world.asleep.clear();
     world.run(100);
-    println!("{:?}", world.nodes[1].events.iter().filter(|e| e.what.contains("flush") || e.what.contains("lost")).map(|e| (&e.what, e.amount.get(), e.fee, e.at / 1000 - START)).collect::<Vec<_>>());
-    println!("lane {:?} pending fee {:?}", world.lanes(1).iter().find(|l| l.role == magicwave::gateway::link::Role::Payee).map(|l| l.state.name()), world.lanes(1)[0].pending_tx().map(|t| t.fee));
-    assert_eq!(world.node_balance(1) + if std::env::var("CONTROL").is_err() { 10 * UNIT } else { 0 } - start, 5 * UNIT, "what was earned has landed");
+    println!(
+        "{:?}",
+        world.nodes[1]
+            .events
+            .iter()
+            .filter(|e| e.what.contains("flush") || e.what.contains("lost"))
+            .map(|e| (&e.what, e.amount.get(), e.fee, e.at / 1000 - START))
+            .collect::<Vec<_>>()
+    );
+    println!(
+        "lane {:?} pending fee {:?}",
+        world.lanes(1).iter().find(|l| l.role == magicwave::gateway::link::Role::Payee).map(|l| l.state.name()),
+        world.lanes(1)[0].pending_tx().map(|t| t.fee)
+    );
+    assert_eq!(
+        world.node_balance(1) + if std::env::var("CONTROL").is_err() { 10 * UNIT } else { 0 } - start,
+        5 * UNIT,
+        "what was earned has landed"
+    );
 }
