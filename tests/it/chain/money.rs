@@ -7,16 +7,7 @@ use magicwave::gateway::port::*;
 
 fn tell(world: &mut World, circ: CircuitId, to: usize, message: Message) -> Vec<Message> {
     let queued: Vec<_> = world.queue.drain(..).collect();
-    world.event(
-        to,
-        Event::Message {
-            circ,
-            hop: 0,
-            message: over_the_wire(message),
-            own: Counted::default(),
-            peer: Counted::default(),
-        },
-    );
+    world.event(to, Event::Message { circ, hop: 0, message: over_the_wire(message), own: Counted::default(), peer: Counted::default() });
     let new: Vec<_> = world.queue.drain(..).collect();
     world.queue.extend(queued);
     let mut said = Vec::new();
@@ -38,12 +29,7 @@ fn steal(speaks: [bool; 3]) {
     }
     // N1's own circuit through N2, with a session of its own.
     let thief = world.build(N1, &[N2], Kind::Streams);
-    let hello = Hello {
-        version: codec::VERSION,
-        network: crate::links::world::network().short(),
-        asset: world.terms(N2).asset,
-        nonce: [7; 16],
-    };
+    let hello = Hello { version: codec::VERSION, network: crate::links::world::network().short(), asset: world.terms(N2).asset, nonce: [7; 16] };
     let said = tell(&mut world, thief, N2, Message::Hello(hello));
     assert!(matches!(said[0], Message::Offer(_)));
     let circ = world.build(CLIENT, &[N1, N2, N3], Kind::Streams);
@@ -57,24 +43,12 @@ fn steal(speaks: [bool; 3]) {
             if let (N1, Effect::Send { hop: 0, message: Message::Signed(signed), circ: c }) = (node, &effect)
                 && *c == circ
             {
-                let (hop_id, amount) = world
-                    .log
-                    .iter()
-                    .rev()
-                    .find_map(|(_, to, m)| match m {
-                        Message::Create(create) if *to == N2 => Some((create.hop_id, create.amount)),
-                        _ => None,
-                    })
-                    .expect("N2's template");
-                let said = tell(
-                    &mut world,
-                    thief,
-                    N2,
-                    Message::Deliver(Deliver { hop_id, amount, claim: signed.claim.clone() }),
-                );
-                if matches!(said.first(), Some(Message::Delivered(_))) {
-                    stolen += amount.get();
-                }
+                let (hop_id, amount) = world.log.iter().rev().find_map(|(_, to, m)| match m {
+                    Message::Create(create) if *to == N2 => Some((create.hop_id, create.amount)),
+                    _ => None,
+                }).expect("N2's template");
+                let said = tell(&mut world, thief, N2, Message::Deliver(Deliver { hop_id, amount, claim: signed.claim.clone() }));
+                if matches!(said.first(), Some(Message::Delivered(_))) { stolen += amount.get(); }
             }
             world.queue.push_front((node, effect));
             // one effect released
@@ -85,33 +59,19 @@ fn steal(speaks: [bool; 3]) {
             world.queue.extend(fresh);
         }
         moved += world.flow_no_drain(circ);
-        if world.queue.is_empty() {
-            world.run_no_drain();
-        }
+        if world.queue.is_empty() { world.run_no_drain(); }
     }
     let status = world.nodes[CLIENT].gateway.status();
-    println!(
-        "speaks {speaks:?}: stolen {stolen}, client signed {}, settled {}, cells {moved}",
-        world.spent(),
-        status.settled
-    );
-    for p in world.nodes[CLIENT].payments.values() {
-        println!("  pass {:?} total {} payees {}", p.state, p.total.get(), p.payees.len());
-    }
-    for r in status.refused.iter().take(12) {
-        println!("  refused {} {} by_us {}", r.who, r.text, r.by_us);
-    }
+    println!("speaks {speaks:?}: stolen {stolen}, client signed {}, settled {}, cells {moved}", world.spent(), status.settled);
+    for p in world.nodes[CLIENT].payments.values() { println!("  pass {:?} total {} payees {}", p.state, p.total.get(), p.payees.len()); }
+    for r in status.refused.iter().take(12) { println!("  refused {} {} by_us {}", r.who, r.text, r.by_us); }
     assert_eq!(stolen, 0, "N1 has the credit that the client paid for");
 }
 
 #[test]
-fn me_guard_steals_credit_two_hops() {
-    steal([true, true, false]);
-}
+fn me_guard_steals_credit_two_hops() { steal([true, true, false]); }
 #[test]
-fn me_guard_steals_credit_three_hops() {
-    steal([true, true, true]);
-}
+fn me_guard_steals_credit_three_hops() { steal([true, true, true]); }
 
 /// `app::site::Front` as it stands (cover, served, forget), without its channel.
 #[derive(Default)]
@@ -152,9 +112,7 @@ fn me_free_visitors_fill_the_front_for_good() {
             }
             other => panic!("{other:?}"),
         }
-        if n % 512 == 0 {
-            world.run(1);
-        }
+        if n % 512 == 0 { world.run(1); }
     }
     // Far beyond every time-out: the gateway has forgotten them all.
     world.now += 7_200_000;
@@ -171,15 +129,7 @@ fn me_free_visitors_fill_the_front_for_good() {
     world.event(CLIENT, Event::Pay { call, circ, exchange, offer: *offer, request: *request, site: "x".into() });
     world.drain();
     world.run(30);
-    println!(
-        "{:?}",
-        world
-            .answers
-            .iter()
-            .filter(|(n, ..)| *n == CLIENT)
-            .map(|(.., a)| format!("{a:?}").chars().take(60).collect::<String>())
-            .collect::<Vec<_>>()
-    );
+    println!("{:?}", world.answers.iter().filter(|(n, ..)| *n == CLIENT).map(|(.., a)| format!("{a:?}").chars().take(60).collect::<String>()).collect::<Vec<_>>());
     let Answer::Serve { session: served, covered } = require(&mut world, Some(session), 1) else { panic!("paid") };
     assert_eq!(served, session);
     front.cover(session, covered);

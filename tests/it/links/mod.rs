@@ -6,6 +6,7 @@ mod closing;
 mod closing_crashes;
 mod closing_odd;
 mod crashes;
+mod fees;
 mod flushes;
 mod forgetting;
 #[cfg(feature = "node")]

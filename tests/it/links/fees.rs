@@ -1,0 +1,54 @@
+//! What flushes cost is there when they are due, and nothing is flushed that cannot arrive.
+use super::world::*;
+use magicwave::gateway::link::{Limits, Readiness, Role};
+use magicwave::stellar::asset::Asset;
+use magicwave::stellar::template;
+
+/// Native stroops that a node can spend.
+fn spendable(world: &World, node: usize) -> u64 {
+    let view = world.view(&world.nodes[node].wallet.account()).expect("account");
+    let entries = 2 + u64::from(view.subentries) + u64::from(view.sponsoring) - u64::from(view.sponsored);
+    view.native.unsigned_abs() - entries * limits().base_reserve
+}
+
+/// Leaves a node so many native stroops to spend.
+fn leave(world: &mut World, node: usize, stroops: u64) {
+    let (key, all) = (world.nodes[node].wallet.account_key(), spendable(world, node));
+    world.transact(&key, |source| {
+        let rest = amount(all - stroops - 100);
+        template::payment(source, &issuer().public(), &Asset::Native, rest).expect("payment")
+    });
+}
+
+#[test]
+fn openings_that_others_ask_for_leave_the_fees_of_our_own_flushes() {
+    let mut world = World::new(97, 3, 0, &Limits { flush_interval_secs: 100_000, flush_jitter_secs: 0, ..limits() });
+    world.open(0, 1);
+    let (start, ceiling, behind) = (world.node_balance(1), limits().fee_ceiling, world.relay(2));
+    // Enough for the reserves and the fees of an opening, and a little more.
+    let opening = 5 * limits().base_reserve + 11_000;
+    leave(&mut world, 1, opening + 9_000);
+    world.pay(0, 1, 5 * UNIT).expect("paid");
+    for _ in 0..30 {
+        world.step(1, |links, now, rng, out| links.want_payee(now, rng, behind, out));
+        world.run(1);
+    }
+    assert_eq!(world.nodes[1].links.can_pay(&behind), Readiness::NoFunds);
+    // A moderately busy ledger, and a payer that is away.
+    world.min_fee = 50_000;
+    (world.asleep, world.down) = (vec![0], vec![0, 1]);
+    world.drop_circuits();
+    world.run(400);
+    assert_eq!(world.node_balance(1) - start, 5 * UNIT, "what was earned has landed");
+    assert_eq!(world.lanes(1).iter().filter(|l| l.role == Role::Payer && l.state.name() != "planned").count(), 0);
+    // With the fees of two flushes on the lane that pays us and on one more beside it the opening goes on by itself.
+    (world.asleep, world.down, world.min_fee) = (vec![], vec![], 0);
+    let (key, to) = (magicwave::stellar::keys::SecretSeed::from_bytes(&network().0), world.nodes[1].wallet.account());
+    let more = opening + 4 * ceiling - spendable(&world, 1);
+    world.transact(&key, |source| template::payment(source, &to, &Asset::Native, amount(more)).expect("payment"));
+    for _ in 0..30 {
+        world.step(1, |links, now, rng, out| links.want_payee(now, rng, behind, out));
+        world.run(1);
+    }
+    assert_eq!(world.nodes[1].links.can_pay(&behind), Readiness::Ready);
+}
