@@ -199,6 +199,11 @@ pub(super) fn check(terms: &EscrowTerms, view: &AccountView) -> Result<()> {
     escrow_check::check(view, terms)
 }
 
+/// Can our account, as it stands, take this much of a claim?
+pub(super) fn check_destination(terms: &EscrowTerms, view: &AccountView, amount: Stroops) -> Result<()> {
+    escrow_check::check_destination(view, terms, amount)
+}
+
 fn joined(link: &Id, partner: Option<&AccountKey>) -> Vec<u8> {
     let mut context = link.to_vec();
     context.extend_from_slice(partner.map_or(&[][..], |key| &key[..]));

@@ -31,6 +31,8 @@ pub(super) enum Ask {
     Refused(AccountKey),
     /// How does E stand?
     Escrow(AccountKey),
+    /// Can our account take what is to be flushed?
+    Destination(AccountKey),
 }
 
 impl Links {
@@ -87,6 +89,11 @@ impl Links {
         self.ask_fate(now_ms, Ask::Refused(escrow), escrow, out);
     }
 
+    pub(super) fn ask_destination(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
+        let account = self.me.account();
+        self.ask(now_ms, Ask::Destination(escrow), &escrow, |tag| LedgerCall::Account { tag, account }, out);
+    }
+
     fn ask_fate(&mut self, now_ms: u64, ask: Ask, account: AccountKey, out: &mut Out) {
         self.ask(now_ms, ask, &account, |tag| LedgerCall::Account { tag, account }, out);
     }
@@ -113,7 +120,8 @@ impl Links {
         | Ask::Displaced(escrow)
         | Ask::Failed(escrow, _)
         | Ask::Refused(escrow)
-        | Ask::Escrow(escrow)) = ask
+        | Ask::Escrow(escrow)
+        | Ask::Destination(escrow)) = ask
         else {
             return true;
         };
@@ -123,6 +131,7 @@ impl Links {
         match (ask, answer.result) {
             (Ask::Escrow(_), LedgerResult::Account(view)) => self.on_view(now_ms, row, Some(&view), out),
             (Ask::Escrow(_), LedgerResult::NotFound) => self.on_view(now_ms, row, None, out),
+            (Ask::Destination(_), LedgerResult::Account(view)) => self.on_destination(now_ms, row, &view, out),
             (Ask::Sequence(_), LedgerResult::Account(view)) => self.on_sequence(now_ms, row, &view, out),
             // A payee's flush that is refused past the period: E may be gone.
             (Ask::Sequence(_), LedgerResult::NotFound) if !row.state.uses_own_number() => {

@@ -4,7 +4,7 @@ use super::dial::{Circuit, Dial};
 use super::identity::{self, Identity};
 use super::ledger::Ask;
 use super::limits::Limits;
-use super::rows::{EscrowRow, EscrowState, LinkRow, Partner, Role};
+use super::rows::{EscrowRow, EscrowState, Held, LinkRow, Partner, Role};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{AccountKey, Id, Message, RefusalCode};
 use crate::gateway::port::{CircuitId, Effect, MoneyEvent, Out, RelayId, Row};
@@ -83,6 +83,10 @@ pub(super) struct Lane {
     pub seen: Option<(Stroops, i64)>,
     /// Payee: next flush.
     pub flush_ms: u64,
+    /// Payee: what the payer signed for the flush of this epoch, until that is sent.
+    pub acked: Option<(u32, Held)>,
+    /// Payee: why the flush waits, as our own account showed it.
+    pub blocked: Option<&'static str>,
     /// Flushes, refunds or reclaims that failed in a row.
     pub failures: u32,
     /// Payer, after the refund: what is in E.
@@ -131,6 +135,8 @@ pub struct LaneSummary {
     pub flushing: bool,
     /// Payer: stroops of our liquidity that it ties up.
     pub tied_up: Stroops,
+    /// Payee: the flush waits because our own account cannot take it; the code of the reason, `MW-ESC-20` to `-23`.
+    pub blocked: Option<&'static str>,
 }
 
 impl Lane {
@@ -145,6 +151,8 @@ impl Lane {
             look,
             seen: None,
             flush_ms: 0,
+            acked: None,
+            blocked: None,
             failures: 0,
             rest: None,
             gone: 0,
@@ -261,6 +269,7 @@ impl Links {
             epoch: row.epoch,
             flushing: row.frozen.is_some(),
             tied_up: if row.role == Role::Payer { row.tied_up() } else { Stroops::ZERO },
+            blocked: self.lanes.get(&row.escrow).and_then(|lane| lane.blocked),
         };
         let summary = |link: &Link| LinkSummary {
             link: link.row.id,

@@ -52,3 +52,52 @@ fn openings_that_others_ask_for_leave_the_fees_of_our_own_flushes() {
     }
     assert_eq!(world.nodes[1].links.can_pay(&behind), Readiness::Ready);
 }
+
+#[test]
+fn a_flush_waits_until_our_own_account_has_room_for_it() {
+    for restart in [false, true] {
+        let mut world = World::new(95, 2, 0, &Limits { denomination: amount(1), ..limits() });
+        world.open(0, 1);
+        let (start, key) = (world.node_balance(1), world.nodes[1].wallet.account_key());
+        let limit = |stroops| {
+            move |source: &template::Source| template::change_trust(source, &asset(), amount(stroops)).expect("trust")
+        };
+        world.pay(0, 1, 9 * UNIT).expect("paid");
+        world.transact(&key, limit(start + 9 * UNIT - 1));
+        world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+        world.drain();
+        // The payer has answered the freeze and goes away.
+        (world.asleep, world.down) = (vec![0], vec![0, 1]);
+        world.drop_circuits();
+        world.run(20);
+        if restart {
+            world.restart(1);
+        }
+        world.run(330);
+        let count = |world: &World, what| world.nodes[1].events.iter().filter(|e| e.what == what).count();
+        assert_eq!((count(&world, "flush_submitted"), count(&world, "flush_failed")), (0, 0));
+        assert_eq!(count(&world, "flush_blocked"), 1 + usize::from(restart), "said once by each process");
+        assert_eq!(world.nodes[1].links.summary()[0].lanes[0].blocked, Some("MW-ESC-23"));
+        // The operator mends it in time: O is ten minutes.
+        world.transact(&key, limit(start + 100 * UNIT));
+        world.run(10);
+        assert_eq!(world.node_balance(1) - start, 9 * UNIT);
+        assert_eq!(world.nodes[1].links.summary()[0].lanes[0].blocked, None);
+        world.asleep.clear();
+        world.settle();
+    }
+}
+
+#[test]
+fn a_flush_that_waits_for_room_ends_with_the_payers_refund() {
+    let mut world = World::new(98, 2, 0, &Limits { denomination: amount(1), ..limits() });
+    world.open(0, 1);
+    let (start, key) = (world.node_balance(1), world.nodes[1].wallet.account_key());
+    world.pay(0, 1, 9 * UNIT).expect("paid");
+    world.transact(&key, |source| template::change_trust(source, &asset(), amount(start)).expect("trust"));
+    world.run(1500);
+    let lost: Vec<u64> =
+        world.nodes[1].events.iter().filter(|e| e.what == "claim_lost").map(|e| e.amount.get()).collect();
+    assert_eq!(lost, [9 * UNIT]);
+    assert!(world.lanes(1).iter().all(|l| l.state.is_over()), "it holds no place for good: {:?}", world.lanes(1));
+}
