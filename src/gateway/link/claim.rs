@@ -210,6 +210,11 @@ impl Links {
         if claim.epoch > lane.epoch || claim.epoch.saturating_add(LATE_EPOCHS) < lane.epoch {
             return Err(RefusalCode::EPOCH);
         }
+        self.check_amount(lane, claim)
+    }
+
+    /// Payee: is it signed, and can it land beside all that we hold?
+    pub(super) fn check_amount(&self, lane: &EscrowRow, claim: &Claim) -> Result<(), RefusalCode> {
         let before = if claim.epoch == lane.epoch {
             let frozen = lane.frozen.as_ref().map_or(Stroops::ZERO, |f| f.held.cumulative);
             lane.landed.add(frozen).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?
@@ -243,6 +248,13 @@ pub(super) fn take(lane: &mut EscrowRow, claim: &Claim, late_limit: Stroops) -> 
         frozen.held = new;
     }
     true
+}
+
+/// Nothing of an epoch buys credit any more: whatever did is forgotten.
+pub(super) fn all_credited(lane: &mut EscrowRow, epoch: u32) {
+    lane.spans.retain(|s| s.epoch != epoch);
+    lane.spans.push(Span { epoch, from: 0, to: Stroops::MAX.get() });
+    lane.spans.sort_by_key(|s| (s.epoch, s.from));
 }
 
 /// Marks the part of the epoch that this claim adds as credited. Refuses what overlaps: the payer's amounts only

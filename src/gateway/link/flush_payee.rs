@@ -246,8 +246,11 @@ impl Links {
         if self.is_refunded(&lane, view.sequence) {
             return self.end_lane(now_ms, lane, out);
         }
-        if view.sequence_time > lane.seq_time {
-            lane.seq_time = view.sequence_time;
+        let before = lane.clone();
+        lane.seq_time = lane.seq_time.max(view.sequence_time);
+        self.catch_up(now_ms, &mut lane, view, out);
+        self.take_ahead(now_ms, &mut lane);
+        if lane != before {
             self.save(lane, out);
         }
     }

@@ -6,7 +6,7 @@ use super::ledger::Ask;
 use super::limits::Limits;
 use super::rows::{EscrowRow, EscrowState, Held, LinkRow, Partner, Role};
 use crate::error::{Error, Result};
-use crate::gateway::core::message::{AccountKey, Id, Message, RefusalCode};
+use crate::gateway::core::message::{AccountKey, Claim, Id, Message, RefusalCode};
 use crate::gateway::port::{CircuitId, Effect, MoneyEvent, Out, RelayId, Row};
 use crate::stellar::keys::SecretSeed;
 use crate::stellar::template::EscrowTerms;
@@ -85,6 +85,8 @@ pub(super) struct Lane {
     pub flush_ms: u64,
     /// Payee: what the payer signed for the flush of this epoch, until that is sent.
     pub acked: Option<(u32, Held)>,
+    /// A claim of an epoch beyond the open one, signed by the payer, which our store knows nothing of: E is read first.
+    pub ahead: Option<Claim>,
     /// Payee: why the flush waits, as our own account showed it.
     pub blocked: Option<&'static str>,
     /// Flushes, refunds or reclaims that failed in a row.
@@ -152,6 +154,7 @@ impl Lane {
             seen: None,
             flush_ms: 0,
             acked: None,
+            ahead: None,
             blocked: None,
             failures: 0,
             rest: None,

@@ -18,6 +18,7 @@ mod opening;
 mod periods;
 mod posing;
 mod random;
+mod restored;
 pub(crate) mod world;
 mod world_circuit;
 pub(crate) mod world_ledger;

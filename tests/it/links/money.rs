@@ -73,52 +73,6 @@ fn me_payer_backup_pays_rounding_twice() {
     assert!(world.node_balance(1) - start <= 102_999);
 }
 
-fn payee_backup(flushes: u32) {
-    let mut world = World::new(93, 2, 0, &Limits { denomination: amount(1), ..limits() });
-    world.open(0, 1);
-    let start = world.node_balance(1);
-    world.pay(0, 1, 5_000).expect("paid");
-    let old = world.backup(1);
-    for _ in 0..flushes {
-        world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
-        world.run(5);
-        world.pay(0, 1, 2 * UNIT).expect("paid");
-    }
-    world.roll_back(1, old);
-    let owed = 5_000 + u64::from(flushes) * 2 * UNIT;
-    let relay = world.relay(1);
-    for _ in 0..500 {
-        world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
-        world.run(3);
-        if world.node_balance(1) - start == owed {
-            break;
-        }
-    }
-    println!("payer {:?}\npayee {:?}", world.lanes(0)[0], world.lanes(1).first());
-    println!(
-        "refusals {:?}",
-        world
-            .log
-            .iter()
-            .filter_map(|(to, m)| match m {
-                Message::Refusal(r) => Some((to, r.code.name())),
-                _ => None,
-            })
-            .take(20)
-            .collect::<Vec<_>>()
-    );
-    assert_eq!(world.node_balance(1) - start, owed, "what the payer signed and offers again is got");
-}
-
-#[test]
-fn me_payee_backup_one_flush_behind() {
-    payee_backup(1);
-}
-#[test]
-fn me_payee_backup_two_flushes_behind() {
-    payee_backup(2);
-}
-
 /// F4: one tick with a clock that is ahead ends the payee's lanes for good.
 #[test]
 fn me_payee_clock_jump() {
