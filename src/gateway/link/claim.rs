@@ -86,6 +86,10 @@ impl Links {
             // Past half of O (less a margin) a new claim would not count.
             return Err(RefusalCode::FLUSH_PENDING);
         }
+        if self.lanes.get(&lane.escrow).is_some_and(|l| l.ahead.is_some()) {
+            // We signed more than our store knows of; what it was in all shows once E was read.
+            return Err(RefusalCode::FLUSH_PENDING);
+        }
         let total = lane.total.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
         if total > self.capacity(&lane) {
             self.plan_lane(now_ms, link, out);

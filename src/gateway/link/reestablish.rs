@@ -147,7 +147,8 @@ impl Links {
             Some(frozen) if frozen.epoch == claim.epoch => frozen.held.cumulative,
             _ if claim.epoch == lane.epoch => lane.held.cumulative,
             _ if claim.epoch < lane.epoch => return Ok(()),
-            _ => crate::units::Stroops::ZERO,
+            // What is carried from the epochs before is in it: only E says how much was signed in all.
+            _ => return self.look_ahead(now_ms, &lane, claim, out),
         };
         if claim.cumulative <= known || lane.state != EscrowState::Open && lane.state != EscrowState::Retired {
             return Ok(());

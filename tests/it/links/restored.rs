@@ -3,6 +3,7 @@
 use super::world::*;
 use magicwave::gateway::core::message::{Claim, Message, Reestablish};
 use magicwave::gateway::link::Limits;
+use magicwave::stellar::template::{self, Source};
 
 fn exact() -> Limits {
     Limits { denomination: amount(1), ..limits() }
@@ -78,6 +79,62 @@ fn a_payer_that_shows_a_claim_of_a_later_epoch_takes_nothing_from_what_the_payee
     world.drop_circuits();
     world.run(400);
     assert!(world.node_balance(1) - start + world.lanes(1)[0].landed.get() >= 9 * UNIT);
+}
+
+/// A payer's store is put back, and the ledger does not answer until its payee has shown what it holds.
+fn put_back(world: &mut World, old: Backup) {
+    let relay = world.relay(1);
+    world.flaky = 100;
+    world.roll_back(0, old);
+    world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
+    world.run(20);
+    let hop = world.hop();
+    assert!(world.signed(0, 1, hop, 1).is_err(), "it does not know yet what it signed");
+    world.flaky = 0;
+    for _ in 0..40 {
+        world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
+        world.run(1);
+    }
+}
+
+#[test]
+fn a_payer_whose_store_was_put_back_pays_a_carry_once() {
+    let mut world = World::new(91, 2, 0, &exact());
+    world.open(0, 1);
+    let start = world.node_balance(1);
+    world.pay(0, 1, 2 * UNIT).expect("paid");
+    let old = world.backup(0);
+    let key = world.nodes[1].wallet.account_key();
+    let limit =
+        |stroops| move |source: &Source| template::change_trust(source, &asset(), amount(stroops)).expect("trust");
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    world.drain_with(|world| world.transact(&key, limit(start)));
+    world.run(4);
+    assert_eq!(world.lanes(1)[0].held.cumulative.get(), 2 * UNIT, "failed and carried");
+    world.transact(&key, limit(start + 100 * UNIT));
+    world.pay(0, 1, 500).expect("paid");
+    put_back(&mut world, old);
+    assert_eq!(world.lanes(0)[0].total.get(), 2 * UNIT + 500);
+    world.pay_for_sure(0, 1, 7);
+    world.settle();
+    assert_eq!(world.node_balance(1) - start, 2 * UNIT + 507);
+}
+
+#[test]
+fn a_payer_whose_store_was_put_back_pays_what_a_flush_rounded_off_once() {
+    let mut world = World::new(92, 2, 0, &limits());
+    world.open(0, 1);
+    let start = world.node_balance(1);
+    world.pay(0, 1, 100_999).expect("paid");
+    let old = world.backup(0);
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    world.run(5);
+    world.pay(0, 1, 2_000).expect("paid");
+    put_back(&mut world, old);
+    assert_eq!(world.lanes(0)[0].total.get(), 102_999);
+    assert!(world.node_balance(1) - start <= 102_999);
+    world.pay_for_sure(0, 1, 1);
+    world.check();
 }
 
 trait Counts {
