@@ -250,8 +250,16 @@ impl Links {
         lane.seq_time = lane.seq_time.max(view.sequence_time);
         self.catch_up(now_ms, &mut lane, view, out);
         self.take_ahead(now_ms, &mut lane);
+        let lapsed = self.is_lapsed(now_ms, &lane, view);
+        if lapsed == Some(true) {
+            return self.end_lane(now_ms, lane, out);
+        }
+        let escrow = lane.escrow;
         if lane != before {
             self.save(lane, out);
+        }
+        if lapsed.is_some() {
+            self.pause(now_ms, &escrow);
         }
     }
 

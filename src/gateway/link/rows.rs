@@ -143,7 +143,7 @@ pub const RECENT: usize = 64;
 ///           └───────────────────────────┘                  └─────────────────────────┘
 ///
 /// payee: Offered ─escrow account checked→ Open ─newer lane→ Retired ─all landed→ Spent
-///           │                              └─── O over and nothing left to flush, or E refunded or gone ──↑
+///           │                              └─── E silent for O and nothing left to flush, or E refunded or gone ──↑
 ///           └─invalid, or replaced→ Dropped
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
