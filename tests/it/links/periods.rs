@@ -54,7 +54,7 @@ fn an_escrow_is_offered_with_the_period_of_its_link_and_no_other() {
         let other = EscrowOffer { link, escrow, created, deposit, period };
         let answers = world.inject(0, circ, Message::EscrowOffer(other));
         assert!(refused(&answers), "{answers:?}");
-        assert_eq!(world.lanes(1), [lane.clone()], "the lane stays as it is");
+        assert_eq!(world.lanes(1), std::slice::from_ref(&lane), "the lane stays as it is");
     }
     world.run(20);
     world.pay(0, 1, 500).expect("paid");
