@@ -162,6 +162,13 @@ impl Links {
         self.pause(now_ms, &lane.escrow);
     }
 
+    /// Our account cannot be read.
+    pub(super) fn flush_unseen(&mut self, now_ms: u64, lane: EscrowRow, out: &mut Out) {
+        if let Some(claim) = self.ready_claim(now_ms, &lane) {
+            self.sign_flush(now_ms, lane, claim, out);
+        }
+    }
+
     fn sign_flush(&mut self, now_ms: u64, mut lane: EscrowRow, claim: Held, out: &mut Out) {
         let (Some(terms), Some(link)) = (self.terms(&lane), self.links.get(&lane.link)) else { return };
         let Some(frozen) = lane.frozen.as_mut() else { return };
@@ -172,7 +179,7 @@ impl Links {
         self.note(now_ms, "flush_submitted", &lane, claim.cumulative, fee, out);
         self.save(lane, out);
         if let Some(entry) = self.lanes.get_mut(&escrow) {
-            (entry.due_ms, entry.tries, entry.acked) = (0, 0, None);
+            (entry.due_ms, entry.tries, entry.acked, entry.blocked) = (0, 0, None, None);
         }
         self.submit(now_ms, escrow, out);
     }

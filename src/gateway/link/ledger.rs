@@ -132,6 +132,8 @@ impl Links {
             (Ask::Escrow(_), LedgerResult::Account(view)) => self.on_view(now_ms, row, Some(&view), out),
             (Ask::Escrow(_), LedgerResult::NotFound) => self.on_view(now_ms, row, None, out),
             (Ask::Destination(_), LedgerResult::Account(view)) => self.on_destination(now_ms, row, &view, out),
+            // Nobody tells whether there is room, and time runs out: a flush that may fail is better than none.
+            (Ask::Destination(_), _) if now_ms >= row.clock_ms(12) => self.flush_unseen(now_ms, row, out),
             (Ask::Sequence(_), LedgerResult::Account(view)) => self.on_sequence(now_ms, row, &view, out),
             // A payee's flush that is refused past the period: E may be gone.
             (Ask::Sequence(_), LedgerResult::NotFound) if !row.state.uses_own_number() => {

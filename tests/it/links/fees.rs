@@ -101,3 +101,17 @@ fn a_flush_that_waits_for_room_ends_with_the_payers_refund() {
     assert_eq!(lost, [9 * UNIT]);
     assert!(world.lanes(1).iter().all(|l| l.state.is_over()), "it holds no place for good: {:?}", world.lanes(1));
 }
+
+#[test]
+fn a_flush_does_not_wait_for_good_for_an_account_that_cannot_be_read() {
+    let mut world = World::new(99, 2, 0, &limits());
+    world.open(0, 1);
+    let start = world.node_balance(1);
+    world.pay(0, 1, 5_000).expect("paid");
+    (world.asleep, world.down, world.flaky) = (vec![0], vec![0, 1], 100);
+    world.drop_circuits();
+    world.run(430);
+    assert_eq!(world.node_balance(1), start);
+    world.run(60);
+    assert_eq!(world.node_balance(1) - start, 5_000);
+}
