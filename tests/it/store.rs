@@ -37,6 +37,7 @@ fn link(id: u8) -> LinkRow {
         since_ms: u64::from(id),
         dropped: false,
         closing: false,
+        by_period: false,
     }
 }
 

@@ -86,6 +86,10 @@ impl Links {
             // Past half of O (less a margin) a new claim would not count.
             return Err(RefusalCode::FLUSH_PENDING);
         }
+        if self.lanes.get(&lane.escrow).is_some_and(|l| l.ahead.is_some()) {
+            // We signed more than our store knows of; what it was in all shows once E was read.
+            return Err(RefusalCode::FLUSH_PENDING);
+        }
         let total = lane.total.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
         if total > self.capacity(&lane) {
             self.plan_lane(now_ms, link, out);
@@ -210,6 +214,11 @@ impl Links {
         if claim.epoch > lane.epoch || claim.epoch.saturating_add(LATE_EPOCHS) < lane.epoch {
             return Err(RefusalCode::EPOCH);
         }
+        self.check_amount(lane, claim)
+    }
+
+    /// Payee: is it signed, and can it land beside all that we hold?
+    pub(super) fn check_amount(&self, lane: &EscrowRow, claim: &Claim) -> Result<(), RefusalCode> {
         let before = if claim.epoch == lane.epoch {
             let frozen = lane.frozen.as_ref().map_or(Stroops::ZERO, |f| f.held.cumulative);
             lane.landed.add(frozen).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?
@@ -243,6 +252,13 @@ pub(super) fn take(lane: &mut EscrowRow, claim: &Claim, late_limit: Stroops) -> 
         frozen.held = new;
     }
     true
+}
+
+/// Nothing of an epoch buys credit any more: whatever did is forgotten.
+pub(super) fn all_credited(lane: &mut EscrowRow, epoch: u32) {
+    lane.spans.retain(|s| s.epoch != epoch);
+    lane.spans.push(Span { epoch, from: 0, to: Stroops::MAX.get() });
+    lane.spans.sort_by_key(|s| (s.epoch, s.from));
 }
 
 /// Marks the part of the epoch that this claim adds as credited. Refuses what overlaps: the payer's amounts only

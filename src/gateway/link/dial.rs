@@ -165,6 +165,7 @@ impl Links {
             since_ms: now_ms,
             dropped: false,
             closing: false,
+            by_period: false,
         }
     }
 

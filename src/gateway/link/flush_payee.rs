@@ -1,4 +1,5 @@
 //! The payee brings claims to the ledger: when, how much, alone if it must; and what a landing leaves to be carried.
+use super::identity;
 use super::limits::after_ms;
 use super::links::Links;
 use super::rows::{Carry, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held};
@@ -73,9 +74,8 @@ impl Links {
     /// The next thing to do about a flush or what it left; true when there was one.
     pub(super) fn poke_payee(&mut self, now_ms: u64, lane: &EscrowRow, out: &mut Out) -> bool {
         if let Some(frozen) = lane.frozen.as_ref().filter(|f| f.flush.is_none()) {
-            if now_ms >= lane.clock_ms(8) {
-                // The payer is away or silent: its newest plain claim is as good.
-                self.sign_flush(now_ms, lane.clone(), frozen.held, out);
+            if self.ready_claim(now_ms, lane).is_some() {
+                self.ask_destination(now_ms, lane.escrow, out);
             } else {
                 let FlushBegin { escrow, epoch, amount } =
                     FlushBegin { escrow: lane.escrow, epoch: frozen.epoch, amount: frozen.amount };
@@ -117,12 +117,55 @@ impl Links {
         if !self.is_signed(&lane, claim) {
             return Err(RefusalCode::CLAIM_INVALID);
         }
-        let over = frozen.held.cumulative.saturating_sub(frozen.amount);
         let acked = Held { cumulative: claim.cumulative, signature: Some(claim.signature) };
-        // More than a little beyond the rounded amount came in meanwhile: then the newest claim lands, not a promise.
-        let claim = if over > self.promise() { frozen.held } else { acked };
-        self.sign_flush(now_ms, lane, claim, out);
+        let Some(entry) = self.lanes.get_mut(&claim.escrow) else { return Err(RefusalCode::INTERNAL) };
+        if entry.acked.replace((claim.epoch, acked)) == Some((claim.epoch, acked)) {
+            return Ok(()); // the same answer again
+        }
+        (entry.due_ms, entry.tries) = (0, 0);
+        self.ask_destination(now_ms, claim.escrow, out);
         Ok(())
+    }
+
+    /// What is to be flushed of the frozen epoch, once that is settled.
+    fn ready_claim(&self, now_ms: u64, lane: &EscrowRow) -> Option<Held> {
+        let frozen = lane.frozen.as_ref().filter(|f| f.flush.is_none())?;
+        let acked = self.lanes.get(&lane.escrow).and_then(|l| l.acked).filter(|(epoch, _)| *epoch == frozen.epoch);
+        let Some((_, acked)) = acked else {
+            // The payer is away or silent: its newest plain claim is as good.
+            return (now_ms >= lane.clock_ms(8)).then_some(frozen.held);
+        };
+        let over = frozen.held.cumulative.saturating_sub(acked.cumulative);
+        // More than a little beyond the rounded amount came in meanwhile: then the newest claim lands, not a promise.
+        Some(if over > self.promise() { frozen.held } else { acked })
+    }
+
+    /// Our account as it stands before a flush. One that cannot arrive would use up the epoch's number for nothing, and
+    /// it would be for the payer to sign the amount anew; so it waits until the operator has made room.
+    pub(super) fn on_destination(&mut self, now_ms: u64, lane: EscrowRow, view: &AccountView, out: &mut Out) {
+        let (Some(claim), Some(terms)) = (self.ready_claim(now_ms, &lane), self.terms(&lane)) else { return };
+        // Flushes of other lanes that are under way may fill the same account.
+        let others = self.lanes.values().filter_map(|l| l.row.frozen.as_ref()?.flush.as_ref());
+        let all = others.fold(claim.cumulative, |sum, flush| sum.add(flush.claim.cumulative).unwrap_or(sum));
+        let wrong = identity::check_destination(&terms, view, all).err().map(|e| e.code);
+        let Some(entry) = self.lanes.get_mut(&lane.escrow) else { return };
+        let before = std::mem::replace(&mut entry.blocked, wrong);
+        if wrong.is_none() {
+            return self.sign_flush(now_ms, lane, claim, out);
+        }
+        // The payer's refund does not wait: past the period E is read as well.
+        entry.look |= now_ms >= lane.clock_ms(16);
+        if before.is_none() {
+            self.note(now_ms, "flush_blocked", &lane, claim.cumulative, 0, out);
+        }
+        self.pause(now_ms, &lane.escrow);
+    }
+
+    /// Our account cannot be read.
+    pub(super) fn flush_unseen(&mut self, now_ms: u64, lane: EscrowRow, out: &mut Out) {
+        if let Some(claim) = self.ready_claim(now_ms, &lane) {
+            self.sign_flush(now_ms, lane, claim, out);
+        }
     }
 
     fn sign_flush(&mut self, now_ms: u64, mut lane: EscrowRow, claim: Held, out: &mut Out) {
@@ -135,7 +178,7 @@ impl Links {
         self.note(now_ms, "flush_submitted", &lane, claim.cumulative, fee, out);
         self.save(lane, out);
         if let Some(entry) = self.lanes.get_mut(&escrow) {
-            (entry.due_ms, entry.tries) = (0, 0);
+            (entry.due_ms, entry.tries, entry.acked, entry.blocked) = (0, 0, None, None);
         }
         self.submit(now_ms, escrow, out);
     }
@@ -209,9 +252,20 @@ impl Links {
         if self.is_refunded(&lane, view.sequence) {
             return self.end_lane(now_ms, lane, out);
         }
-        if view.sequence_time > lane.seq_time {
-            lane.seq_time = view.sequence_time;
+        let before = lane.clone();
+        lane.seq_time = lane.seq_time.max(view.sequence_time);
+        self.catch_up(now_ms, &mut lane, view, out);
+        self.take_ahead(now_ms, &mut lane);
+        let lapsed = self.is_lapsed(now_ms, &lane, view);
+        if lapsed == Some(true) {
+            return self.end_lane(now_ms, lane, out);
+        }
+        let escrow = lane.escrow;
+        if lane != before {
             self.save(lane, out);
+        }
+        if lapsed.is_some() {
+            self.pause(now_ms, &escrow);
         }
     }
 

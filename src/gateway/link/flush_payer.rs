@@ -91,9 +91,24 @@ impl Links {
         lane.seq_time = lane.seq_time.max(view.sequence_time);
         let lowest = lane.frozen.as_ref().map_or(lane.epoch, |f| f.epoch);
         let used = u32::try_from(view.sequence.saturating_sub(terms.funded_sequence() + 1)).ok();
-        let over = used.filter(|used| *used >= lowest && lane.state.is_usable());
+        let ahead = self.lanes.get(&lane.escrow).and_then(|l| l.ahead.clone());
+        let waits = ahead.as_ref().is_some_and(|claim| used.is_none_or(|used| used.saturating_add(1) < claim.epoch));
+        let over = used.filter(|used| *used >= lowest && lane.state.is_usable() && !waits);
         if let Some(used) = over {
-            let landed = self.left(&lane, view).min(lane.total).max(lane.landed);
+            // What left E was signed by us, and so was what the payee shows beside it; a store that is older than it was
+            // knows of less.
+            let shown = ahead.filter(|claim| claim.epoch == used.saturating_add(1)).map(|claim| claim.cumulative);
+            let left = self.left(&lane, view).max(lane.landed);
+            let signed = left.add(shown.unwrap_or(Stroops::ZERO)).unwrap_or(left);
+            let more = signed.saturating_sub(lane.total);
+            if !more.is_zero() {
+                lane.total = signed;
+                self.note(now_ms, "claim_adopted", &lane, more, 0, out);
+            }
+            if let Some(entry) = self.lanes.get_mut(&lane.escrow) {
+                entry.ahead = None;
+            }
+            let landed = left;
             let seen = landed.saturating_sub(lane.landed);
             lane.landed = landed;
             lane.frozen = None;
@@ -112,6 +127,12 @@ impl Links {
         }
         match over {
             Some(_) => self.say_claim(&lane, out),
+            None if waits => {
+                if let Some(entry) = self.lanes.get_mut(&escrow) {
+                    entry.look = true;
+                }
+                self.pause(now_ms, &escrow);
+            }
             None if lane.frozen.is_some() => self.pause(now_ms, &escrow),
             None => self.poke(now_ms, escrow, out),
         }

@@ -176,8 +176,7 @@ impl Links {
     }
 
     fn check_payer(&self, partner: Partner, hello: &LinkHello) -> Result<(), RefusalCode> {
-        let deposit_ok = (self.limits.min_deposit..=self.limits.max_deposit).contains(&hello.deposit);
-        if !deposit_ok || hello.period < self.limits.period_secs {
+        if !self.limits.accept(hello.deposit, hello.period) {
             return Err(RefusalCode::DEPOSIT_REFUSED);
         }
         if !self.has_room_for_stranger(partner) {
@@ -202,6 +201,7 @@ impl Links {
             since_ms: now_ms,
             dropped: false,
             closing: false,
+            by_period: true,
         };
         let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
         self.links.insert(hello.link, link);

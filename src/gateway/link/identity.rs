@@ -53,10 +53,18 @@ impl Identity {
     pub fn asset(&self) -> AssetId {
         self.asset.id()
     }
-    /// Our signer on a link. The partner's account goes in, so that a stranger who repeats a link's id learns nothing.
-    pub(super) fn signer(&self, role: Role, link: &Id, partner: Option<&AccountKey>) -> SecretSeed {
-        let end: &[u8] = if role == Role::Payer { b"payer" } else { b"payee" };
-        self.wallet.derive(wallet::LINK_SIGNER, &[end, &joined(link, partner)].concat())
+    /// Our signer on a link. As payee: the partner's account goes in, so that a stranger who repeats a link's id learns
+    /// nothing; and the period, so that whatever we signed before and forgot, no refund for another period fits an
+    /// escrow of this link.
+    pub(super) fn signer(&self, link: &LinkRow) -> SecretSeed {
+        let context = match link.role {
+            Role::Payer => [b"payer", &joined(&link.id, None)[..]].concat(),
+            Role::Payee => {
+                let period = if link.by_period { &link.period.to_be_bytes()[..] } else { &[] };
+                [b"payee", &joined(&link.id, Some(&link.account))[..], period].concat()
+            }
+        };
+        self.wallet.derive(wallet::LINK_SIGNER, &context)
     }
     /// Key and tag of a link that we are paid on.
     pub(super) fn secrets(&self, link: &Id, partner: &AccountKey) -> LinkSecrets {
@@ -189,6 +197,11 @@ pub(super) fn left_escrow(me: &Identity, lane: &EscrowRow, view: &AccountView) -
 /// Is E what the partners agreed on?
 pub(super) fn check(terms: &EscrowTerms, view: &AccountView) -> Result<()> {
     escrow_check::check(view, terms)
+}
+
+/// Can our account, as it stands, take this much of a claim?
+pub(super) fn check_destination(terms: &EscrowTerms, view: &AccountView, amount: Stroops) -> Result<()> {
+    escrow_check::check_destination(view, terms, amount)
 }
 
 fn joined(link: &Id, partner: Option<&AccountKey>) -> Vec<u8> {

@@ -33,6 +33,8 @@ pub(super) enum Ask {
     Escrow(AccountKey),
     /// E was not found, time after time: does this ledger know our own account, as we know it?
     Home(AccountKey),
+    /// Can our account take what is to be flushed?
+    Destination(AccountKey),
 }
 
 impl Links {
@@ -94,6 +96,11 @@ impl Links {
         self.ask(now_ms, Ask::Home(escrow), &escrow, |tag| LedgerCall::Account { tag, account }, out);
     }
 
+    pub(super) fn ask_destination(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
+        let account = self.me.account();
+        self.ask(now_ms, Ask::Destination(escrow), &escrow, |tag| LedgerCall::Account { tag, account }, out);
+    }
+
     fn ask_fate(&mut self, now_ms: u64, ask: Ask, account: AccountKey, out: &mut Out) {
         self.ask(now_ms, ask, &account, |tag| LedgerCall::Account { tag, account }, out);
     }
@@ -124,7 +131,8 @@ impl Links {
         | Ask::Failed(escrow, _)
         | Ask::Refused(escrow)
         | Ask::Escrow(escrow)
-        | Ask::Home(escrow)) = ask
+        | Ask::Home(escrow)
+        | Ask::Destination(escrow)) = ask
         else {
             return true;
         };
@@ -135,6 +143,9 @@ impl Links {
             (Ask::Escrow(_), LedgerResult::Account(view)) => self.on_view(now_ms, row, Some(&view), out),
             (Ask::Escrow(_), LedgerResult::NotFound) => self.on_view(now_ms, row, None, out),
             (Ask::Home(_), LedgerResult::Account(view)) => self.on_home(now_ms, row, &view, out),
+            (Ask::Destination(_), LedgerResult::Account(view)) => self.on_destination(now_ms, row, &view, out),
+            // Nobody tells whether there is room, and time runs out: a flush that may fail is better than none.
+            (Ask::Destination(_), _) if now_ms >= row.clock_ms(12) => self.flush_unseen(now_ms, row, out),
             (Ask::Sequence(_), LedgerResult::Account(view)) => self.on_sequence(now_ms, row, &view, out),
             // A payee's flush that is refused past the period: E may be gone.
             (Ask::Sequence(_), LedgerResult::NotFound) if !row.state.uses_own_number() => {

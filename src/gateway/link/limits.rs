@@ -21,6 +21,9 @@ pub(super) const WISH_MS: u64 = 600_000;
 pub(super) const CALL_BACK_MS: u64 = 60_000;
 /// How often an escrow may fail the payee's look at the ledger before it is refused (a ledger may lag).
 pub(super) const MAX_LOOKS: u32 = 6;
+/// The longest period that a payee accepts, in periods of its own: what it holds may have to wait that long for a payer
+/// that is away, and an escrow whose payer is gone for good holds a place for that long.
+const MAX_PERIODS: u32 = 4;
 /// Protocol version of links.
 pub(super) const VERSION: u8 = 1;
 
@@ -90,6 +93,11 @@ impl Limits {
     /// Pause before try number `tries` (from 0), doubling.
     pub(super) fn backoff_ms(&self, tries: u32) -> u64 {
         self.retry_min_ms.max(1).saturating_mul(1 << tries.min(20)).min(self.retry_max_ms.max(1))
+    }
+    /// Payee: may an escrow have this deposit and this period?
+    pub(super) fn accept(&self, deposit: Stroops, period: u32) -> bool {
+        let longest = self.period_secs.saturating_mul(MAX_PERIODS);
+        (self.min_deposit..=self.max_deposit).contains(&deposit) && (self.period_secs..=longest).contains(&period)
     }
     /// `amount` rounded down to the denomination.
     pub(super) fn rounded(&self, amount: Stroops) -> Stroops {

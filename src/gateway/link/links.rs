@@ -4,9 +4,9 @@ use super::dial::{Circuit, Dial};
 use super::identity::{self, Identity};
 use super::ledger::Ask;
 use super::limits::Limits;
-use super::rows::{EscrowRow, EscrowState, LinkRow, Partner, Role};
+use super::rows::{EscrowRow, EscrowState, Held, LinkRow, Partner, Role};
 use crate::error::{Error, Result};
-use crate::gateway::core::message::{AccountKey, Id, Message, RefusalCode};
+use crate::gateway::core::message::{AccountKey, Claim, Id, Message, RefusalCode};
 use crate::gateway::port::{CircuitId, Effect, MoneyEvent, Out, RelayId, Row};
 use crate::stellar::keys::SecretSeed;
 use crate::stellar::template::EscrowTerms;
@@ -85,6 +85,12 @@ pub(super) struct Lane {
     pub seen: Option<(Stroops, i64)>,
     /// Payee: next flush.
     pub flush_ms: u64,
+    /// Payee: what the payer signed for the flush of this epoch, until that is sent.
+    pub acked: Option<(u32, Held)>,
+    /// A claim of an epoch beyond the open one, signed by the payer, which our store knows nothing of: E is read first.
+    pub ahead: Option<Claim>,
+    /// Payee: why the flush waits, as our own account showed it.
+    pub blocked: Option<&'static str>,
     /// Flushes, refunds or reclaims that failed in a row.
     pub failures: u32,
     /// Payer, after the refund: what is in E.
@@ -133,6 +139,8 @@ pub struct LaneSummary {
     pub flushing: bool,
     /// Payer: stroops of our liquidity that it ties up.
     pub tied_up: Stroops,
+    /// Payee: the flush waits because our own account cannot take it; the code of the reason, `MW-ESC-20` to `-23`.
+    pub blocked: Option<&'static str>,
 }
 
 impl Lane {
@@ -147,6 +155,9 @@ impl Lane {
             look,
             seen: None,
             flush_ms: 0,
+            acked: None,
+            ahead: None,
+            blocked: None,
             failures: 0,
             rest: None,
             gone: 0,
@@ -183,7 +194,7 @@ impl EscrowRow {
         if self.seq_time == 0 {
             return 0;
         }
-        let part = u64::from(self.period).saturating_mul(1000).saturating_mul(sixteenths) / 16;
+        let part = u64::from(self.clock()).saturating_mul(1000).saturating_mul(sixteenths) / 16;
         self.seq_time.saturating_mul(1000).saturating_add(part)
     }
 }
@@ -226,6 +237,9 @@ impl Links {
                 all.strand(&row);
                 continue;
             }
+            if row.role == Role::Payee && all.links.get(&row.link).is_some_and(|l| !l.row.by_period) {
+                row.clock = row.clock().min(all.limits.period_secs);
+            }
             if row.state != EscrowState::Spare && !all.links.contains_key(&row.link) {
                 let text =
                     "The store has an escrow whose link is gone; restore the store from a backup of this wallet.";
@@ -248,8 +262,7 @@ impl Links {
     }
 
     pub(super) fn link_of(&self, row: LinkRow) -> Link {
-        let partner = (row.role == Role::Payee).then_some(&row.account);
-        let signer = self.me.signer(row.role, &row.id, partner);
+        let signer = self.me.signer(&row);
         Link { row, signer, circ: None, agreed: false, tentative: false, idle_ms: 0, refused_ms: 0 }
     }
 
@@ -265,6 +278,7 @@ impl Links {
             epoch: row.epoch,
             flushing: row.frozen.is_some(),
             tied_up: if row.role == Role::Payer { row.tied_up() } else { Stroops::ZERO },
+            blocked: self.lanes.get(&row.escrow).and_then(|lane| lane.blocked),
         };
         let summary = |link: &Link| LinkSummary {
             link: link.row.id,

@@ -19,15 +19,18 @@ impl Links {
         if offer.link != *id {
             return Err(RefusalCode::LINK_UNKNOWN);
         }
-        let deposit_ok = (self.limits.min_deposit..=self.limits.max_deposit).contains(&offer.deposit);
-        if !deposit_ok || offer.period < self.limits.period_secs {
+        // One period for a link and all its escrows: our signer depends on it, so that there is never a second refund
+        // for an escrow that is valid earlier than the one we go by.
+        if !self.limits.accept(offer.deposit, offer.period) || offer.period != link.row.period {
             return Err(RefusalCode::DEPOSIT_REFUSED);
         }
+        let clock = if link.row.by_period { 0 } else { self.limits.period_secs };
         let index = self.lanes_of(id).map(|l| l.index).max().map_or(0, |last| last.saturating_add(1));
         let lane = EscrowRow {
             created: offer.created,
             deposit: offer.deposit,
             period: offer.period,
+            clock,
             ..EscrowRow::new(offer.escrow, &link.row, index, EscrowState::Offered)
         };
         let terms = self.me.terms(&link.row, &lane, &link.signer);

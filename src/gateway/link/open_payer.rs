@@ -13,6 +13,9 @@ pub(super) const OPEN_FEE: u64 = 4 * BASE_FEE as u64;
 pub(super) const FUND_FEE: u64 = 7 * BASE_FEE as u64;
 /// What an account must have for the fees of one opening, in case the ledger is busy.
 const FEE_RESERVE: u64 = 10 * (OPEN_FEE + FUND_FEE);
+/// Flushes at the fee ceiling that an opening leaves the fees for, on each lane that pays us and on one more: the one
+/// that is due, and the one that makes good for it should it fail.
+const FLUSHES_KEPT: u64 = 2;
 
 impl Links {
     /// What may still be put into escrows.
@@ -104,6 +107,7 @@ impl Links {
         let (count, promised) =
             promised.fold((1u64, lane.deposit.get()), |(n, sum), r| (n + 1, sum.saturating_add(r.deposit.get())));
         let mut native = count.saturating_mul(ESCROW_RESERVES * self.limits.base_reserve + FEE_RESERVE);
+        native = native.saturating_add(self.kept_for_flushes());
         if self.me.is_native() {
             native = native.saturating_add(promised);
         }
@@ -121,6 +125,13 @@ impl Links {
         let escrow = lane.escrow;
         self.save(lane, out);
         self.submit(now_ms, escrow, out);
+    }
+
+    /// Native stroops that no opening may use up: strangers ask for openings, and without fees what we are paid is lost.
+    fn kept_for_flushes(&self) -> u64 {
+        let pays_us = |l: &&Lane| l.row.role == Role::Payee && l.row.state.is_usable();
+        let lanes = 1 + self.lanes.values().filter(pays_us).count() as u64;
+        self.limits.fee_ceiling.saturating_mul(FLUSHES_KEPT).saturating_mul(lanes)
     }
 
     /// O1 is in a ledger, or E is there.

@@ -1,9 +1,11 @@
 //! After a restart or a new circuit: both say where they believe the link stands; the higher valid signature wins.
 use super::claim;
+use super::limits::LATE_EPOCHS;
 use super::links::Links;
-use super::rows::{EscrowRow, EscrowState, Held, Role};
+use super::rows::{EscrowRow, EscrowState, Frozen, Held, Role};
 use crate::gateway::core::message::{Claim, Id, Message, Reestablish, RefusalCode};
-use crate::gateway::port::Out;
+use crate::gateway::port::{AccountView, Out};
+use crate::stellar::template::MAX_EPOCH;
 use rand::Rng;
 
 impl Links {
@@ -62,6 +64,9 @@ impl Links {
         settled: bool,
         out: &mut Out,
     ) -> Result<(), RefusalCode> {
+        if claim.epoch > lane.epoch {
+            return self.look_ahead(now_ms, &lane, claim, out);
+        }
         self.check_claim(now_ms, &lane, claim)?;
         let before = lane.clone();
         claim::take(&mut lane, claim, self.limits.late_limit);
@@ -75,6 +80,66 @@ impl Links {
         Ok(())
     }
 
+    /// Our store is older than it was: a claim of an epoch that we do not know yet. E says which epochs are over.
+    fn look_ahead(&mut self, now_ms: u64, lane: &EscrowRow, claim: &Claim, out: &mut Out) -> Result<(), RefusalCode> {
+        if !self.is_signed(lane, claim) {
+            return Err(RefusalCode::CLAIM_INVALID);
+        }
+        let escrow = lane.escrow;
+        if let Some(entry) = self.lanes.get_mut(&escrow).filter(|l| l.row.state.is_usable()) {
+            let newest = |c: &Claim| (c.epoch, c.cumulative);
+            if entry.ahead.as_ref().is_none_or(|known| newest(known) < newest(claim)) {
+                entry.ahead = Some(claim.clone());
+            }
+            (entry.look, entry.due_ms) = (true, 0);
+            self.poke(now_ms, escrow, out);
+        }
+        Ok(())
+    }
+
+    /// Payee: E shows that an epoch is over of which our store says otherwise: it is older than it was. No claim of that
+    /// epoch or of one before can land any more, and whatever they paid for was credited, as far as we can know.
+    pub(super) fn catch_up(&self, now_ms: u64, lane: &mut EscrowRow, view: &AccountView, out: &mut Out) {
+        let Some(terms) = self.terms(lane) else { return };
+        let lowest = lane.frozen.as_ref().map_or(lane.epoch, |f| f.epoch);
+        let used = u32::try_from(view.sequence.saturating_sub(terms.funded_sequence() + 1)).ok();
+        let pending = lane.pending_tx().is_some(); // its own fate is looked up first
+        let Some(used) = used.filter(|used| *used >= lowest && *used < MAX_EPOCH && !pending) else { return };
+        let landed = self.left(lane, view).max(lane.landed);
+        let seen = landed.saturating_sub(lane.landed);
+        (lane.landed, lane.frozen) = (landed, None);
+        if used >= lane.epoch {
+            (lane.epoch, lane.held, lane.carry) = (used + 1, Held::default(), None);
+        }
+        for epoch in used.saturating_sub(LATE_EPOCHS)..=used {
+            claim::all_credited(lane, epoch);
+        }
+        if !seen.is_zero() {
+            self.note(now_ms, "flush_landed", lane, seen, 0, out);
+        }
+    }
+
+    /// Payee: E was read; takes the claim that waited for it. One of the next epoch says that we froze the open one
+    /// before our store was put back: what we hold of that is flushed, by itself if need be.
+    pub(super) fn take_ahead(&mut self, now_ms: u64, lane: &mut EscrowRow) {
+        let Some(claim) = self.lanes.get_mut(&lane.escrow).and_then(|l| l.ahead.take()) else { return };
+        let next = lane.epoch.saturating_add(1);
+        let mut taken = lane.clone();
+        if claim.epoch == next && lane.frozen.is_none() && next < MAX_EPOCH {
+            let (held, epoch) = (lane.held, lane.epoch);
+            let frozen = Frozen { epoch, held, amount: held.cumulative, flush: None, since_ms: now_ms, carried: false };
+            taken.frozen = (!held.cumulative.is_zero()).then_some(frozen);
+            (taken.epoch, taken.held) = (next, Held::default());
+        }
+        // Past half of the period too: nothing is credited for it, and it can be flushed at once.
+        if claim.epoch != taken.epoch || self.check_amount(&taken, &claim).is_err() {
+            return;
+        }
+        claim::take(&mut taken, &claim, self.limits.late_limit);
+        taken.note_gap();
+        *lane = taken;
+    }
+
     /// Payer: the payee holds a signature of ours that we do not remember, because our store is older than it was.
     /// What we signed, we owe.
     fn adopt(&mut self, now_ms: u64, mut lane: EscrowRow, claim: &Claim, out: &mut Out) -> Result<(), RefusalCode> {
@@ -82,7 +147,8 @@ impl Links {
             Some(frozen) if frozen.epoch == claim.epoch => frozen.held.cumulative,
             _ if claim.epoch == lane.epoch => lane.held.cumulative,
             _ if claim.epoch < lane.epoch => return Ok(()),
-            _ => crate::units::Stroops::ZERO,
+            // What is carried from the epochs before is in it: only E says how much was signed in all.
+            _ => return self.look_ahead(now_ms, &lane, claim, out),
         };
         if claim.cumulative <= known || lane.state != EscrowState::Open && lane.state != EscrowState::Retired {
             return Ok(());

@@ -66,6 +66,9 @@ pub struct LinkRow {
     /// Payer: the operator wants the deposits back; no new lanes, no new payments.
     #[serde(default)]
     pub closing: bool,
+    /// Payee: the period is part of what our signing key is derived from. Not so in rows from before that.
+    #[serde(default)]
+    pub by_period: bool,
 }
 
 /// Durable state of a lane: one escrow account of a link.
@@ -87,6 +90,10 @@ pub struct EscrowRow {
     pub deposit: Stroops,
     /// Observation period O in seconds.
     pub period: u32,
+    /// Payee: the shortest period of any refund that we may have signed for E; 0: `period`. Less than that only on a
+    /// link whose signing key does not depend on the period.
+    #[serde(default)]
+    pub clock: u32,
     /// Where the lane stands.
     pub state: EscrowState,
     /// The payee's signature over the refund R.
@@ -139,7 +146,7 @@ pub const RECENT: usize = 64;
 ///           └───────────────────────────┘                  └─────────────────────────┘
 ///
 /// payee: Offered ─escrow account checked→ Open ─newer lane→ Retired ─all landed→ Spent
-///           │                              └─── O over and nothing left to flush, or E refunded or gone ──↑
+///           │                              └─── E silent for O and nothing left to flush, or E refunded or gone ──↑
 ///           └─invalid, or replaced→ Dropped
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -356,6 +363,7 @@ impl EscrowRow {
             created: 0,
             deposit: link.deposit,
             period: link.period,
+            clock: 0,
             state,
             refund: None,
             seq_time: 0,
@@ -383,6 +391,10 @@ impl EscrowRow {
             self.recent.remove(0);
         }
         self.recent.push(payment);
+    }
+    /// The period by which our clock for E runs: never longer than that of a refund that may be out.
+    pub fn clock(&self) -> u32 {
+        if self.clock == 0 { self.period } else { self.clock.min(self.period) }
     }
     /// E's sequence number before its first transaction.
     pub fn base_sequence(&self) -> i64 {

@@ -3,7 +3,7 @@ use super::limits::ASK_TIMEOUT_MS;
 use super::links::Links;
 use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, Id};
-use crate::gateway::port::{Effect, Out};
+use crate::gateway::port::{AccountView, Effect, Out};
 use rand::Rng;
 
 impl Links {
@@ -89,22 +89,44 @@ impl Links {
         let Some(lane) = self.lanes.get(escrow).map(|l| l.row.clone()) else { return };
         let closing = self.is_closing(&lane.link);
         let reached = |sixteenths| lane.seq_time != 0 && now_ms >= lane.clock_ms(sixteenths);
-        let settled = lane.frozen.is_none() && lane.carry.is_none() && lane.claimed(now_ms) == lane.landed;
-        let nothing_to_flush = lane.frozen.is_none() && lane.held.cumulative.is_zero();
         let next = match (lane.role, &lane.state) {
             (Role::Payer, Planned) if closing => Dropped,
             (Role::Payer, Created) if closing => Spare,
             (Role::Payer, Open) if closing => Retired,
             // The payee never took it: past half of the period it would be too late.
             (Role::Payer, Funded) if closing || reached(8) => Retired,
-            (Role::Payee, Retired) if settled && reached(8) => return self.end_lane(now_ms, lane, out),
-            // Its refund may be out. While there is something to flush the ledger is asked, not the clock.
-            (Role::Payee, Open | Retired) if nothing_to_flush && reached(16) => {
-                return self.end_lane(now_ms, lane, out);
+            (Role::Payee, Open | Retired) if self.ends_at(now_ms, &lane).is_some_and(reached) => {
+                // Our clock may be wrong: E is read before the lane ends.
+                if let Some(entry) = self.lanes.get_mut(escrow) {
+                    entry.look = true;
+                }
+                return;
             }
             _ => return,
         };
         self.save(EscrowRow { state: next, ..lane }, out);
+    }
+
+    /// Payee: how many sixteenths of the period a lane lasts on which nothing waits to be flushed. Then its refund may
+    /// be out, and before that nothing new comes on a lane that is retired.
+    fn ends_at(&self, now_ms: u64, lane: &EscrowRow) -> Option<u64> {
+        let settled = lane.frozen.is_none() && lane.carry.is_none() && lane.claimed(now_ms) == lane.landed;
+        match lane.state {
+            EscrowState::Retired if settled => Some(8),
+            _ if lane.frozen.is_none() && lane.held.cumulative.is_zero() => Some(16),
+            _ => None,
+        }
+    }
+
+    /// Payee: E was read. Has the lane lasted long enough, by our clock and by the ledgers that closed since E last
+    /// moved? A refund needs as many.
+    pub(super) fn is_lapsed(&self, now_ms: u64, lane: &EscrowRow, view: &AccountView) -> Option<bool> {
+        let sixteenths = self.ends_at(now_ms, lane)?;
+        if lane.seq_time == 0 || now_ms < lane.clock_ms(sixteenths) {
+            return None;
+        }
+        let gap = u64::from(self.terms(lane)?.refund_gap()) * sixteenths / 16;
+        Some(u64::from(view.latest_ledger.saturating_sub(view.sequence_ledger)) >= gap)
     }
 
     /// Closes the circuits of links, before a shutdown.

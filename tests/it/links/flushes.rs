@@ -65,8 +65,9 @@ fn a_flush_that_fails_on_the_ledger_is_signed_anew_as_a_whole() {
     let (start, key) = (world.node_balance(1), world.nodes[1].wallet.account_key());
     let limit =
         |stroops| move |source: &Source| template::change_trust(source, &asset(), amount(stroops)).expect("trust");
-    world.transact(&key, limit(start));
     world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    // There was room when the payee looked.
+    world.drain_with(|world| world.transact(&key, limit(start)));
     world.run(4);
     let (payer, payee) = (world.lanes(0)[0].clone(), world.lanes(1)[0].clone());
     assert_eq!((payer.landed.get(), payee.landed.get()), (0, 0));

@@ -143,3 +143,21 @@ fn a_service_waits_for_sixty_four_relays_at_once_and_for_others_once_some_came_t
     }
     assert_eq!(launches[0], 64);
 }
+
+#[test]
+fn a_clock_that_is_ahead_for_a_moment_ends_no_lane() {
+    let mut world = World::new(94, 2, 0, &limits());
+    world.open(0, 1);
+    for ahead in [700_000, u64::MAX / 2] {
+        world.step(1, |links, now, rng, out| links.on_tick(now + ahead, rng, out));
+        world.drain();
+    }
+    world.run(5);
+    world.pay(0, 1, 1_000).expect("paid");
+    // Once E really was silent for the period the lane goes, and with it its place.
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    world.drain();
+    world.asleep = vec![0];
+    world.run(700);
+    assert_eq!(world.lanes(1)[0].state.name(), "spent");
+}

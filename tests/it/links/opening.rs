@@ -121,7 +121,7 @@ fn liquidity_bounds_what_is_put_into_escrows() {
 
 #[test]
 fn deposits_and_periods_out_of_bounds_are_refused() {
-    for (deposit, period) in [(UNIT / 2, 600), (101 * UNIT, 600), (10 * UNIT, 599)] {
+    for (deposit, period) in [(UNIT / 2, 600), (101 * UNIT, 600), (10 * UNIT, 599), (10 * UNIT, 2401)] {
         let mut world = World::new(6, 2, 0, &limits());
         world.nodes[0].limits = Limits { deposit: amount(deposit), period_secs: period, ..limits() };
         world.restart(0);

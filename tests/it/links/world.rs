@@ -108,7 +108,7 @@ pub fn asset() -> Asset {
     Asset::credit("MWT", issuer().public()).expect("asset")
 }
 
-pub(super) fn issuer() -> SecretSeed {
+pub fn issuer() -> SecretSeed {
     SecretSeed::from_bytes(&[200; 32])
 }
 
