@@ -63,6 +63,9 @@ impl Gateway {
             Event::Built { circ, token, path } => self.on_built(now, rng, circ, token, path, out),
             Event::Passing { circ, prev, next } => {
                 self.know(circ, End::Passing(prev));
+                if let Some(prev) = prev {
+                    self.links.on_named(now, circ, prev, out);
+                }
                 if let Some(serve) = &mut self.serve {
                     serve.on_way(now, rng, &mut self.links, circ, prev, next, out);
                 }

@@ -22,6 +22,10 @@ use crate::gateway::port::{CircuitId, Effect, Out, RelayId};
 const MAX_CALL_BACKS: usize = 64;
 const MAX_PER_RELAY: usize = 4;
 
+/// Between two looks for names, and circuits that are looked at.
+const NAMES_MS: u64 = 5_000;
+const MAX_NAMES: usize = 256;
+
 /// One relay that is called back about one link.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CallBack {
@@ -59,6 +63,32 @@ impl Links {
         self.calls.push(CallBack { relay, link, via, token, circ: None, until_ms });
         out.effects.push(Effect::Launch { token, relay, one_hop: true });
         Ok(())
+    }
+
+    /// Payee: a relay says that it pays us, and there is no link of it. It may be one whose hello came when no consensus
+    /// of ours named it, so that it passed for a client: who stands before us on those circuits is asked again.
+    pub fn look_for_names(&mut self, now_ms: u64, out: &mut Out) {
+        if now_ms < self.named_ms.saturating_add(NAMES_MS) {
+            return;
+        }
+        self.named_ms = now_ms;
+        let strangers = self.circuits.iter().filter(|(_, c)| c.link.is_some_and(|id| !c.ours && self.is_stranger(&id)));
+        out.effects.extend(strangers.take(MAX_NAMES).map(|(circ, _)| Effect::Query { circ: *circ }));
+    }
+
+    /// Relay `prev` stands before us on this circuit. When a link goes over it that passed for a client's, the relay is
+    /// called back: the link is its own if it knows it.
+    pub fn on_named(&mut self, now_ms: u64, circ: CircuitId, prev: RelayId, out: &mut Out) {
+        let link = self.circuits.get(&circ).filter(|c| !c.ours).and_then(|c| c.link);
+        if let Some(link) = link.filter(|id| self.is_stranger(id)) {
+            // A refusal is for hellos: this is asked again.
+            let _ = self.call_back(now_ms, circ, prev, link, out);
+        }
+    }
+
+    fn is_stranger(&self, link: &Id) -> bool {
+        let row = self.links.get(link).map(|l| &l.row);
+        row.is_some_and(|row| row.role == Role::Payee && !row.dials && row.partner == Partner::Anonymous)
     }
 
     fn ask_back(&self, circ: CircuitId, link: Id, out: &mut Out) {

@@ -135,8 +135,10 @@ impl Links {
         let partner = circuit.filter(|c| c.ours).map_or(from, |c| c.end);
         match self.links.get(&hello.link) {
             Some(link) => {
+                // We called a relay back that no consensus of ours named when it said hello first.
+                let named = called && link.row.partner == Partner::Anonymous;
                 let same = link.row.role == Role::Payee
-                    && link.row.partner == partner
+                    && (link.row.partner == partner || named)
                     && (link.row.account, link.row.signer) == (hello.account, hello.signer);
                 if !same {
                     return Err(RefusalCode::LINK_UNKNOWN);
@@ -147,8 +149,15 @@ impl Links {
         if let (Partner::Relay(relay), None | Some(Circuit { ours: false, .. })) = (partner, circuit) {
             return self.call_back(now_ms, circ, relay, hello.link, out);
         }
-        if !self.links.contains_key(&hello.link) {
-            self.take_payer(now_ms, partner, wish.is_some(), hello);
+        match self.links.get_mut(&hello.link) {
+            None => self.take_payer(now_ms, partner, wish.is_some(), hello),
+            Some(link) if link.row.partner != partner => {
+                link.row.partner = partner;
+                if !link.tentative {
+                    out.rows.push(Row::Link(Box::new(link.row.clone())));
+                }
+            }
+            Some(_) => {}
         }
         self.end_call(circ);
         if let Some(dial) = wish.and_then(|key| self.dials.get_mut(&key)) {

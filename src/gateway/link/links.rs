@@ -24,6 +24,8 @@ pub struct Links {
     pub(super) dials: BTreeMap<(RelayId, Role), Dial>,
     pub(super) circuits: HashMap<CircuitId, Circuit>,
     pub(super) calls: Vec<CallBack>,
+    /// When strangers' circuits were looked at last.
+    pub(super) named_ms: u64,
     pub(super) asks: HashMap<u64, Ask>,
     /// Counts tags and tokens; never used twice within a process.
     pub(super) counter: u64,
@@ -210,6 +212,7 @@ impl Links {
             dials: BTreeMap::new(),
             circuits: HashMap::new(),
             calls: Vec::new(),
+            named_ms: 0,
             asks: HashMap::new(),
             counter: 0,
             next_index: 0,

@@ -2,7 +2,7 @@
 use super::world::*;
 use crate::links::world::UNIT;
 use magicwave::gateway::core::message::{Message, RefusalCode};
-use magicwave::gateway::link::Readiness;
+use magicwave::gateway::link::{LinkRow, Partner, Readiness, Role};
 use magicwave::gateway::port::Answer;
 use magicwave::units::Stroops;
 
@@ -193,6 +193,30 @@ fn a_relay_whose_consensus_was_old_when_the_circuit_was_made_looks_again() {
         let circ = world.stream();
         world.flow_for_sure(circ, 3000, 60);
         assert!([N1, N2, N3].iter().all(|n| !world.nodes[*n].hops.is_empty()), "all are paid, {node} late");
+        world.check();
+    }
+}
+
+#[test]
+fn a_link_of_a_relay_that_passed_for_a_client_becomes_the_relays_when_the_consensus_names_it() {
+    for (payer, payee) in [(N1, N2), (N2, N3)] {
+        let mut world = World::new(Setup::default());
+        world.link(CLIENT, N1);
+        world.setup.knows[payee] = false;
+        world.link(payer, payee);
+        world.setup.knows[payee] = true;
+        for (payer, payee) in [(N1, N2), (N2, N3)].into_iter().filter(|pair| *pair != (payer, payee)) {
+            world.link(payer, payee);
+        }
+        let partners = |world: &World| -> Vec<Partner> {
+            let rows = world.rows::<LinkRow>(payee).into_iter().filter(|l| l.role == Role::Payee);
+            rows.map(|l| l.partner).collect()
+        };
+        assert_eq!(partners(&world), [Partner::Anonymous]);
+        let circ = world.stream();
+        world.flow_for_sure(circ, 3000, 60);
+        assert!([N1, N2, N3].iter().all(|n| !world.nodes[*n].hops.is_empty()), "all are paid, {payee} late");
+        assert_eq!(partners(&world), [Partner::Relay(crate::links::world::relay_id(payer))], "written down");
         world.check();
     }
 }

@@ -38,7 +38,12 @@ impl Serve {
             }
             _ => return Err(refuse(RefusalCode::NO_LINK)),
         };
-        let template = links.template(rng, payer, create.hop_id, create.amount).map_err(refuse)?;
+        let template = links.template(rng, payer, create.hop_id, create.amount).map_err(|code| {
+            if code == RefusalCode::NO_LINK && create.payer == PayerRef::Previous {
+                links.look_for_names(now, out);
+            }
+            refuse(code)
+        })?;
         self.own(key, create.hop_id);
         Ok(Message::Template(Template { hop_id: create.hop_id, fee, template }))
     }
