@@ -250,7 +250,10 @@ impl Links {
     /// E as the ledger shows it: its clock, and whether the refund took it.
     pub(super) fn on_payee_view(&mut self, now_ms: u64, mut lane: EscrowRow, view: &AccountView, out: &mut Out) {
         if self.is_refunded(&lane, view.sequence) {
-            return self.end_lane(now_ms, lane, out);
+            // What left E before tells whether a flush that nobody finds had landed.
+            let flushing = lane.frozen.as_ref().is_some_and(|f| f.flush.is_some());
+            let end = if flushing { Self::on_flush_displaced } else { Self::end_lane };
+            return end(self, now_ms, lane, out);
         }
         let before = lane.clone();
         lane.seq_time = lane.seq_time.max(view.sequence_time);

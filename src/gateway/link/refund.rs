@@ -241,8 +241,14 @@ impl Links {
         if newer {
             self.own_sequence = view.sequence;
         }
+        // A flush that nobody finds may have landed before E went: what E showed last says so, or it is looked up for
+        // another period.
+        let used = lane.pending_tx().map(|tx| tx.sequence);
+        let seen = self.lanes.get(&escrow).and_then(|l| l.seen).map(|(_, sequence)| sequence);
+        let open = used.is_some_and(|used| seen.is_some_and(|seen| seen >= used) || now_ms < lane.clock_ms(32));
         match (gone && newer, lane.role) {
             (false, _) => self.pause(now_ms, &escrow),
+            (true, Role::Payee) if open => self.on_flush_displaced(now_ms, lane, out),
             (true, Role::Payer) => self.on_reclaimed(now_ms, lane, 0, out),
             (true, Role::Payee) => self.end_lane(now_ms, lane, out),
         }
