@@ -24,7 +24,7 @@ const MAX_PER_RELAY: usize = 4;
 
 /// Between two looks for names, and circuits that are looked at.
 const NAMES_MS: u64 = 5_000;
-const MAX_NAMES: usize = 256;
+const MAX_NAMES: usize = 1_024;
 
 /// One relay that is called back about one link.
 #[derive(Clone, Copy, Debug)]

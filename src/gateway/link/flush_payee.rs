@@ -108,7 +108,10 @@ impl Links {
             // An answer to a question that we repeated, or to none.
             return if claim.epoch < lane.epoch { Ok(()) } else { Err(RefusalCode::UNEXPECTED) };
         };
-        if frozen.flush.is_some() {
+        // The first answer counts: a payer can sign the same again and again, and would keep the flush from going out.
+        let answered =
+            self.lanes.get(&claim.escrow).and_then(|l| l.acked).is_some_and(|(epoch, _)| epoch == claim.epoch);
+        if frozen.flush.is_some() || answered {
             return Ok(());
         }
         if claim.cumulative != frozen.amount {
@@ -119,10 +122,7 @@ impl Links {
         }
         let acked = Held { cumulative: claim.cumulative, signature: Some(claim.signature) };
         let Some(entry) = self.lanes.get_mut(&claim.escrow) else { return Err(RefusalCode::INTERNAL) };
-        if entry.acked.replace((claim.epoch, acked)) == Some((claim.epoch, acked)) {
-            return Ok(()); // the same answer again
-        }
-        (entry.due_ms, entry.tries) = (0, 0);
+        (entry.acked, entry.due_ms, entry.tries) = (Some((claim.epoch, acked)), 0, 0);
         self.ask_destination(now_ms, claim.escrow, out);
         Ok(())
     }

@@ -135,8 +135,11 @@ impl Links {
         let partner = circuit.filter(|c| c.ours).map_or(from, |c| c.end);
         match self.links.get(&hello.link) {
             Some(link) => {
-                // We called a relay back that no consensus of ours named when it said hello first.
-                let named = called && link.row.partner == Partner::Anonymous;
+                // A relay that no consensus of ours named when it said hello first: it is called back, then the link
+                // is its own.
+                let strange = link.row.partner == Partner::Anonymous && !link.row.dials;
+                let theirs = !circuit.is_some_and(|c| c.ours) && partner != Partner::Anonymous;
+                let named = strange && (called || theirs);
                 let same = link.row.role == Role::Payee
                     && (link.row.partner == partner || named)
                     && (link.row.account, link.row.signer) == (hello.account, hello.signer);

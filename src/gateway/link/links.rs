@@ -91,6 +91,9 @@ pub(super) struct Lane {
     pub acked: Option<(u32, Held)>,
     /// A claim of an epoch beyond the open one, signed by the payer, which our store knows nothing of: E is read first.
     pub ahead: Option<Claim>,
+    /// Payee: an epoch was closed because of such a claim. Once: a store is put back only across a start, and the payer
+    /// would decide else when and how little is flushed at our cost.
+    pub put_back: bool,
     /// Payee: why the flush waits, as our own account showed it.
     pub blocked: Option<&'static str>,
     /// Flushes, refunds or reclaims that failed in a row.
@@ -159,6 +162,7 @@ impl Lane {
             flush_ms: 0,
             acked: None,
             ahead: None,
+            put_back: false,
             blocked: None,
             failures: 0,
             rest: None,

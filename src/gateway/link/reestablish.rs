@@ -122,10 +122,15 @@ impl Links {
     /// Payee: E was read; takes the claim that waited for it. One of the next epoch says that we froze the open one
     /// before our store was put back: what we hold of that is flushed, by itself if need be.
     pub(super) fn take_ahead(&mut self, now_ms: u64, lane: &mut EscrowRow) {
-        let Some(claim) = self.lanes.get_mut(&lane.escrow).and_then(|l| l.ahead.take()) else { return };
+        let Some(entry) = self.lanes.get_mut(&lane.escrow) else { return };
+        let Some(claim) = entry.ahead.take() else { return };
         let next = lane.epoch.saturating_add(1);
         let mut taken = lane.clone();
-        if claim.epoch == next && lane.frozen.is_none() && next < MAX_EPOCH {
+        if claim.epoch == next
+            && lane.frozen.is_none()
+            && next < MAX_EPOCH
+            && !std::mem::replace(&mut entry.put_back, true)
+        {
             let (held, epoch) = (lane.held, lane.epoch);
             let frozen = Frozen { epoch, held, amount: held.cumulative, flush: None, since_ms: now_ms, carried: false };
             taken.frozen = (!held.cumulative.is_zero()).then_some(frozen);
@@ -145,9 +150,9 @@ impl Links {
     fn adopt(&mut self, now_ms: u64, mut lane: EscrowRow, claim: &Claim, out: &mut Out) -> Result<(), RefusalCode> {
         let known = match &lane.frozen {
             Some(frozen) if frozen.epoch == claim.epoch => frozen.held.cumulative,
-            _ if claim.epoch == lane.epoch => lane.held.cumulative,
-            _ if claim.epoch < lane.epoch => return Ok(()),
-            // What is carried from the epochs before is in it: only E says how much was signed in all.
+            None if claim.epoch == lane.epoch => lane.held.cumulative,
+            _ if (claim.epoch, claim.cumulative) <= (lane.epoch, lane.held.cumulative) => return Ok(()),
+            // What is carried from the epochs before may be in it: only E says how much was signed in all.
             _ => return self.look_ahead(now_ms, &lane, claim, out),
         };
         if claim.cumulative <= known || lane.state != EscrowState::Open && lane.state != EscrowState::Retired {

@@ -81,6 +81,21 @@ fn a_payer_that_shows_a_claim_of_a_later_epoch_takes_nothing_from_what_the_payee
     assert!(world.node_balance(1) - start + world.lanes(1)[0].landed.get() >= 9 * UNIT);
 }
 
+#[test]
+fn a_payer_that_shows_claims_of_later_epochs_again_and_again_closes_one_epoch_at_most() {
+    let mut world = World::new(95, 2, 0, &exact());
+    world.open(0, 1);
+    world.pay(0, 1, 9 * UNIT).expect("paid");
+    let (link, circ, start) = (world.lanes(1)[0].link, world.circuit(0, 1), world.lanes(1)[0].epoch);
+    for _ in 0..5 {
+        let next = world.lanes(1)[0].epoch + 1;
+        let evil = world.claim(0, next, 1);
+        world.inject(0, circ, Message::Reestablish(Reestablish { link, claim: Some(evil) }));
+        world.run(5);
+    }
+    assert_eq!(world.lanes(1)[0].epoch, start + 1);
+}
+
 /// A payer's store is put back, and the ledger does not answer until its payee has shown what it holds.
 fn put_back(world: &mut World, old: Backup) {
     let relay = world.relay(1);
