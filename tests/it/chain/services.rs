@@ -53,14 +53,20 @@ fn due(world: &World, call: u64) -> u64 {
     }
 }
 
+/// A session in which the site was paid what it asked for first.
+fn bought(world: &mut World, circ: CircuitId) -> Option<Id> {
+    let mut session = None;
+    let (offer, request) = ask(world, &mut session);
+    let session = Some(offer.session);
+    world.pay(circ, offer, request);
+    world.run(5);
+    session
+}
+
 #[test]
 fn a_site_that_forgets_what_it_got_is_not_paid_for_it_again() {
     let (mut world, circ) = with_site();
-    let mut session = None;
-    let (offer, request) = ask(&mut world, &mut session);
-    session = Some(offer.session);
-    world.pay(circ, offer, request);
-    world.run(5);
+    let mut session = bought(&mut world, circ);
     let (offer, request) = ask(&mut world, &mut session);
     let got = world.books(SITE).0;
     assert!(got > 0 && request.amount_paid.get() == got);
@@ -148,11 +154,7 @@ fn a_site_whose_hops_sign_nothing_costs_one_increment_and_says_so() {
 #[test]
 fn an_operator_who_closes_all_links_signs_nothing_more_and_hears_what_comes_back() {
     let (mut world, circ) = with_site();
-    let mut session = None;
-    let (offer, request) = ask(&mut world, &mut session);
-    session = Some(offer.session);
-    world.pay(circ, offer, request);
-    world.run(5);
+    let mut session = bought(&mut world, circ);
     let (spent, call) = (world.spent(), world.fresh());
     assert!(spent > 0);
     world.event(CLIENT, Event::Close { call });
