@@ -176,6 +176,7 @@ fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Resul
             fee: offer.fee,
             credit_bytes: offer.credit_bytes,
             ahead_bytes: offer.ahead_bytes,
+            lock_secs: config.links.lock_secs,
             ttl_s: offer.quote_secs,
         };
         Serve::new(terms, rand::random(), snapshot.hops)
@@ -186,6 +187,7 @@ fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Resul
             network: config.ledger.network().short(),
             max_ahead_bytes: u64::from(pay.ahead_bytes),
             max_increment: PayTerms::increment_of(config.links.deposit),
+            locks: pay.locks,
         };
         let limits = BudgetLimits {
             day: pay.day,
@@ -194,7 +196,9 @@ fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Resul
             price_ceilings: [pay.max_price; 3],
             fee_ceiling: pay.max_fee,
         };
-        Pay::new(terms, rand::random(), Budget::new(limits, spent))
+        let mut all = Pay::new(terms, rand::random(), Budget::new(limits, spent));
+        all.resume(snapshot.payments.iter());
+        all
     });
     Ok(Gateway::new(links, serve, pay))
 }
@@ -211,6 +215,7 @@ fn limits(config: &GatewayConfig) -> Limits {
         flush_jitter_secs: u64::from(links.flush_secs),
         fee_ceiling: u64::from(links.max_ledger_fee),
         denomination: links.denomination,
+        lock_secs: u64::from(links.lock_secs),
         retry_max_ms: if test { 2_000 } else { Limits::default().retry_max_ms },
         ..Limits::default()
     }

@@ -6,6 +6,7 @@
 mod check;
 
 use crate::error::{Error, Result};
+use crate::gateway::core::locks::Locks;
 use crate::stellar::asset::Asset;
 use crate::stellar::keys::parse_account_id;
 use crate::stellar::network::{NetworkId, PUBLIC};
@@ -140,6 +141,10 @@ pub struct Pay {
     pub day: Stroops,
     /// Budget per day and site.
     pub site: Stroops,
+    /// Which payments go under locks, so that a payment that fails costs nothing: `always`, `large` (those above what a
+    /// plain one may cost: a first increment of 2 MiB at a hop) or `never`.
+    #[serde(default)]
+    pub locks: Locks,
 }
 
 /// Escrows of links.
@@ -158,6 +163,9 @@ pub struct Links {
     pub max_ledger_fee: u32,
     /// Flushed amounts are multiples of this, so that an amount on the ledger tells little; 1 = exact.
     pub denomination: Stroops,
+    /// Seconds by which a claim under a lock outlives the one that is signed onwards for it: a node has so long to
+    /// bring in what it paid. 2 to 3600; a client's locks last up to seven times as long.
+    pub lock_secs: u16,
 }
 
 impl Default for Links {
@@ -171,6 +179,7 @@ impl Default for Links {
             flush_secs: 6 * 3_600,
             max_ledger_fee: 100_000,
             denomination: Stroops::new(100_000).unwrap_or(Stroops::ZERO),
+            lock_secs: 600,
         }
     }
 }

@@ -76,11 +76,7 @@ impl World for RealWorld {
 
 impl RealWorld {
     fn ask_ledger(&self, call: LedgerCall) {
-        let tag = match &call {
-            LedgerCall::Submit { tag, .. } | LedgerCall::Account { tag, .. } | LedgerCall::Transaction { tag, .. } => {
-                *tag
-            }
-        };
+        let tag = call.tag();
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             let result = LedgerResult::Unknown { why: "too many calls to the ledger are waiting".into() };
             return self.back(Event::Ledger(LedgerAnswer { tag, result }));

@@ -54,6 +54,7 @@ impl Offer {
             fee: self.fee,
             credit_bytes: self.credit_bytes,
             ahead_bytes: self.ahead_bytes,
+            lock_secs: config.links.lock_secs,
             ttl_s: self.quote_secs,
         })
     }
@@ -73,6 +74,10 @@ impl Links {
         require(!self.deposit.is_zero(), || "links.deposit is 0".into())?;
         require(self.flush_secs > 0 && self.period_secs / 4 >= self.flush_secs, || {
             "links.flush_secs: at least 1 and at most a quarter of links.period_secs".into()
+        })?;
+        require((2..=3600).contains(&self.lock_secs), || format!("links.lock_secs = {}: 2 to 3600", self.lock_secs))?;
+        require(u32::from(self.lock_secs) * 16 <= self.period_secs, || {
+            "links.lock_secs: locks have to end long before links.period_secs".into()
         })?;
         require(!self.denomination.is_zero(), || "links.denomination is 0; 1 flushes exact amounts".into())?;
         require(self.max_ledger_fee >= 200, || "links.max_ledger_fee: a flush costs at least 200 native stroops".into())

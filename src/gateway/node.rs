@@ -196,7 +196,7 @@ impl Gateway {
                     pay.on_message(now, rng, &mut self.links, circ, hop, own, peer, &message, out);
                 }
             }
-            End::Passing(prev) if is_link_talk(&message) => {
+            End::Passing(prev) if message.is_link_talk() => {
                 // A payee that asks for a link comes over a path of tor's choice: the relay before us is not it.
                 let asks = matches!(&message, Message::LinkHello(hello) if !hello.payer);
                 let from = prev.filter(|_| !asks).map_or(Partner::Anonymous, Partner::Relay);
@@ -240,21 +240,4 @@ impl Gateway {
             circuits: self.pay.as_ref().map(Pay::circuits).unwrap_or_default(),
         }
     }
-}
-
-fn is_link_talk(message: &Message) -> bool {
-    matches!(
-        message,
-        Message::LinkHello(_)
-            | Message::LinkAccept(_)
-            | Message::EscrowOffer(_)
-            | Message::RefundSigned(_)
-            | Message::EscrowReady(_)
-            | Message::EscrowOpen(_)
-            | Message::FlushBegin(_)
-            | Message::FlushAck(_)
-            | Message::FlushDone(_)
-            | Message::Claim(_)
-            | Message::Reestablish(_)
-    )
 }

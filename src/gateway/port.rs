@@ -113,6 +113,25 @@ pub enum LedgerCall {
         /// Which.
         hash: [u8; 32],
     },
+    /// Read what an account did lately, and how late it is on the ledger.
+    History {
+        /// Comes back.
+        tag: u64,
+        /// Which.
+        account: AccountKey,
+    },
+}
+
+impl LedgerCall {
+    /// What comes back with the answer.
+    pub fn tag(&self) -> u64 {
+        match self {
+            LedgerCall::Submit { tag, .. }
+            | LedgerCall::Account { tag, .. }
+            | LedgerCall::Transaction { tag, .. }
+            | LedgerCall::History { tag, .. } => *tag,
+        }
+    }
 }
 
 /// A hop of a circuit of ours.
@@ -378,6 +397,8 @@ pub enum LedgerResult {
     NotFound,
     /// An account as it stands.
     Account(Box<AccountView>),
+    /// What an account did.
+    History(Box<AccountHistory>),
     /// Nobody knows: time-out, outage, back-off. Look up by hash before anything else.
     Unknown {
         /// For the log.
@@ -416,6 +437,18 @@ pub struct AccountView {
     pub data_entries: u32,
     /// Latest ledger when this was read.
     pub latest_ledger: u32,
+}
+
+/// What an account did lately. The clock was read first and the number last: a number that is not used here was not
+/// used when `closed_at` was the time.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AccountHistory {
+    /// Unix seconds at which the latest ledger closed.
+    pub closed_at: u64,
+    /// Envelopes (XDR) of its newest transactions, failed ones too, newest first; at most 20.
+    pub envelopes: Vec<Vec<u8>>,
+    /// Its sequence number.
+    pub sequence: i64,
 }
 
 /// One trustline of an account.

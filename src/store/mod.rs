@@ -51,7 +51,8 @@ impl Snapshot {
     pub fn spent(&self, now_ms: u64) -> Spent {
         let day = now_ms / DAY_MS;
         let mut spent = Spent { day, ..Spent::default() };
-        for payment in self.payments.iter().filter(|p| p.at / DAY_MS == day) {
+        let paid = |p: &&PaymentRow| p.at / DAY_MS == day && p.state != PaymentState::Expired;
+        for payment in self.payments.iter().filter(paid) {
             let kind = match payment.service.as_str() {
                 "tor" => 0,
                 "ipfs" => 1,

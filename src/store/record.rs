@@ -44,6 +44,7 @@ pub(super) fn write(db: &Connection, row: &Row) -> Result<()> {
                 PaymentState::Signed => "signed",
                 PaymentState::Complete => "complete",
                 PaymentState::Abandoned => "abandoned",
+                PaymentState::Expired => "expired",
             };
             run(PAYMENT, params![row.id, int(row.at)?, state, row.service, row.total.as_i64(), json(row)?])
         }

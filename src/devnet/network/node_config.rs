@@ -81,7 +81,7 @@ fn offer() -> Result<Offer> {
 fn pay() -> Result<Pay> {
     let day = stroops(100 * 10_000_000)?;
     let (max_price, max_fee) = (Price(PRICE.0 * 4), stroops(FEE * 4)?);
-    Ok(Pay { ahead_bytes: AHEAD_MOST, max_price, max_fee, day, site: day })
+    Ok(Pay { ahead_bytes: AHEAD_MOST, max_price, max_fee, day, site: day, locks: Locks::Always })
 }
 
 fn links() -> Result<Links> {

@@ -72,7 +72,7 @@ impl Links {
     }
 
     /// The claim of the open epoch, as our own statement that the carry is in it.
-    fn say_claim(&self, lane: &EscrowRow, out: &mut Out) {
+    pub(super) fn say_claim(&self, lane: &EscrowRow, out: &mut Out) {
         if let Held { cumulative, signature: Some(signature) } = lane.held {
             let claim = Claim { escrow: lane.escrow, epoch: lane.epoch, cumulative, signature };
             self.say(&lane.link, Message::Claim(claim), out);
@@ -94,6 +94,10 @@ impl Links {
         let ahead = self.lanes.get(&lane.escrow).and_then(|l| l.ahead.clone());
         let waits = ahead.as_ref().is_some_and(|claim| used.is_none_or(|used| used.saturating_add(1) < claim.epoch));
         let over = used.filter(|used| *used >= lowest && lane.state.is_usable() && !waits);
+        if over.is_some_and(|used| lane.lock.as_ref().is_some_and(|lock| lock.epoch <= used)) {
+            // Was it the claim under our lock that landed? Then its secret can be read there.
+            return self.ask_history(now_ms, lane.escrow, out);
+        }
         if let Some(used) = over {
             // What left E was signed by us, and so was what the payee shows beside it; a store that is older than it was
             // knows of less.

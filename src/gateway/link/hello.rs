@@ -57,6 +57,7 @@ impl Links {
             (Role::Payer, Message::FlushBegin(begin)) => self.on_flush_begin(now_ms, link, &begin, out),
             (Role::Payee, Message::FlushAck(claim)) => self.on_flush_ack(now_ms, link, &claim, out),
             (Role::Payer, Message::FlushDone(done)) => self.on_flush_done(now_ms, link, &done, out),
+            (Role::Payer, Message::Reveal(said)) => self.on_reveal(now_ms, link, &said, out),
             (Role::Payee, Message::Claim(claim)) => self.on_claim(now_ms, link, &claim, out),
             (_, Message::Reestablish(theirs)) => self.on_reestablish(now_ms, rng, link, &theirs, out),
             _ => Err(RefusalCode::UNEXPECTED),

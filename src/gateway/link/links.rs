@@ -4,6 +4,7 @@ use super::dial::{Circuit, Dial};
 use super::identity::{self, Identity};
 use super::ledger::Ask;
 use super::limits::Limits;
+use super::lock::LockNews;
 use super::rows::{EscrowRow, EscrowState, Held, LinkRow, Partner, Role};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{AccountKey, Claim, Id, Message, RefusalCode};
@@ -36,6 +37,8 @@ pub struct Links {
     pub(super) own_sequence: i64,
     /// Left in escrows that are over.
     pub(super) stranded: Stroops,
+    /// What became of locks of ours, until it is taken; at most one per lane and lock.
+    pub(super) news: Vec<LockNews>,
 }
 
 /// The queue for our own account's sequence number: one transaction of it is in flight at a time.
@@ -177,10 +180,14 @@ impl EscrowRow {
         let carry = self.carry.filter(|c| now_ms < c.until_ms).map_or(Stroops::ZERO, |c| c.amount);
         let frozen = self.frozen.as_ref().map_or(Stroops::ZERO, |f| match &f.flush {
             // Only what is flushed can still land; the rest is in the open epoch already.
+            Some(flush) if flush.max_time != 0 => flush.claim.cumulative,
             Some(flush) if f.carried => flush.claim.cumulative.min(f.held.cumulative),
             _ => f.held.cumulative,
         });
-        [frozen, carry, self.held.cumulative].into_iter().fold(self.landed, |sum, part| sum.add(part).unwrap_or(sum))
+        // A lock whose secret is known is as good as a claim that covers it.
+        let revealed = self.lock.as_ref().filter(|l| l.secret.is_some() && l.epoch == self.epoch);
+        let held = revealed.map_or(self.held.cumulative, |lock| self.held.cumulative.max(lock.cumulative));
+        [frozen, carry, held].into_iter().fold(self.landed, |sum, part| sum.add(part).unwrap_or(sum))
     }
     /// Payee: what is held in the open epoch and was credited to no payment may be the carry: it must not count twice,
     /// neither as a promise and as a claim, nor later as a payment of its own.
@@ -223,6 +230,7 @@ impl Links {
             opening: Opening::default(),
             own_sequence: 0,
             stranded: Stroops::ZERO,
+            news: Vec::new(),
         };
         for row in rows.into_iter().filter(|row| !row.dropped) {
             let link = all.link_of(row);

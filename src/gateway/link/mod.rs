@@ -20,6 +20,9 @@
 //!   freezes  ─────── FlushAck ─────────────→ K → ledger
 //!        ←────────── FlushDone ────────────
 //!   reads E  ─────── Claim (with carry) ───→
+//!   sign_locked ═ carried by clients ══════→ check_lock, keep_lock
+//!        ←────────── Reveal ───────────────                       (when the client did not tell)
+//!   folds ────────── Claim ────────────────→ (or the locked claim → ledger, and A reads the secret there)
 //!   E silent for O: R → ledger, reclaim → ledger          (alone; nothing is said)
 //! ```
 mod call_back;
@@ -35,6 +38,7 @@ mod identity;
 mod ledger;
 mod limits;
 mod links;
+mod lock;
 mod onwards;
 mod open_payee;
 mod open_payer;
@@ -43,14 +47,16 @@ mod refund;
 mod rows;
 mod submit;
 mod tick;
+mod watch;
 
 pub use close::Returning;
 pub use dial::CircuitNews;
 pub use identity::Identity;
 pub use limits::Limits;
 pub use links::{LaneSummary, LinkSummary, Links};
+pub use lock::{LockNews, NewLock, Taken};
 pub use rows::{
-    Carry, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Partner, RECENT, Recent, Role, Span, Tx,
+    Carry, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Lock, Partner, RECENT, Recent, Role, Span, Tx,
 };
 
 use super::core::message::{AccountKey, Id};

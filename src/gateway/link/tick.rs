@@ -41,7 +41,7 @@ impl Links {
     /// Does the lane's next step, if it waits for nothing.
     pub(super) fn poke(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
         let Some(entry) = self.lanes.get(&escrow) else { return };
-        if entry.busy.is_some() || now_ms < entry.due_ms {
+        if entry.busy.is_some() || now_ms < entry.due_ms && !self.lock_is_pressing(now_ms, &entry.row) {
             return;
         }
         let (lane, look) = (entry.row.clone(), entry.look);
@@ -59,6 +59,7 @@ impl Links {
                 return self.ask_escrow(now_ms, escrow, out);
             }
             EscrowState::Offered => return,
+            _ if self.poke_lock(now_ms, &lane, out) => {}
             _ if lane.role == Role::Payer && lane.frozen.is_some() => return self.ask_escrow(now_ms, escrow, out),
             _ if lane.role == Role::Payee && self.poke_payee(now_ms, &lane, out) => {}
             _ => return,

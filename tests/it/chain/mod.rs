@@ -2,6 +2,7 @@
 mod failures;
 mod flushes;
 mod garbage;
+mod locked;
 mod losses;
 mod passes;
 mod refusals;

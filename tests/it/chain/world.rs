@@ -8,6 +8,7 @@ use magicwave::gateway::chain::pay::{Pay, Terms as PayTerms};
 use magicwave::gateway::chain::serve::Serve;
 use magicwave::gateway::chain::{HopRow, PaymentRow};
 use magicwave::gateway::core::codec;
+use magicwave::gateway::core::locks::Locks;
 use magicwave::gateway::core::message::{AccountKey, Id, Message, Offer, RefusalCode, ServiceKind};
 use magicwave::gateway::core::offer::Terms;
 use magicwave::gateway::core::policy::{Budget, Limits as BudgetLimits};
@@ -51,6 +52,7 @@ pub struct Setup {
     pub site: u64,
     pub max_price: Price,
     pub limits: Limits,
+    pub locks: Locks,
 }
 
 impl Default for Setup {
@@ -61,6 +63,7 @@ impl Default for Setup {
             flush_interval_secs: 40_000,
             flush_jitter_secs: 0,
             period_secs: 7 * 86_400,
+            lock_secs: 5,
             ..limits()
         };
         Setup {
@@ -72,6 +75,7 @@ impl Default for Setup {
             site: 100 * UNIT,
             max_price: Price(1 << 24),
             limits,
+            locks: Locks::Never,
         }
     }
 }
@@ -193,6 +197,7 @@ impl World {
             fee: amount(if node == SITE { 0 } else { FEE }),
             credit_bytes: WINDOW,
             ahead_bytes: self.setup.ahead,
+            lock_secs: u16::try_from(self.setup.limits.lock_secs).expect("short"),
             ttl_s: 3600,
         }
     }
@@ -204,7 +209,13 @@ impl World {
         let pay = (node == CLIENT).then(|| {
             let max_increment = PayTerms::increment_of(self.setup.limits.deposit);
             let network = network().short();
-            let terms = PayTerms { asset: links.asset(), network, max_ahead_bytes: MOST, max_increment };
+            let terms = PayTerms {
+                asset: links.asset(),
+                network,
+                max_ahead_bytes: MOST,
+                max_increment,
+                locks: self.setup.locks,
+            };
             let day = amount(self.setup.day);
             let limits = BudgetLimits {
                 day,
@@ -305,6 +316,7 @@ impl World {
                     fee: applied.outcome.fee.unsigned_abs(),
                     code: code(&applied.outcome.verdict),
                 };
+                self.base.applied.push((applied.frame.source(), applied.frame.bytes.clone()));
                 self.landed.insert(applied.frame.hash(), result);
             }
             for (node, tag, hash) in std::mem::take(&mut self.waiting) {
@@ -373,6 +385,7 @@ impl World {
             LedgerCall::Transaction { tag, hash } => {
                 (tag, self.landed.get(&hash).cloned().unwrap_or(LedgerResult::NotFound))
             }
+            LedgerCall::History { tag, account } => (tag, self.base.history(&account)),
         };
         self.event(node, Event::Ledger(LedgerAnswer { tag, result }));
     }
@@ -463,26 +476,26 @@ impl World {
     pub fn check(&self) {
         for node in [N1, N2, N3, SITE] {
             let lanes = self.lanes(node);
-            let held: u64 = lanes
-                .iter()
-                .filter(|l| l.role == Role::Payee)
-                .map(|l| {
-                    l.landed.get() + l.frozen.as_ref().map_or(0, |f| f.held.cumulative.get()) + l.held.cumulative.get()
-                })
-                .sum();
+            let held: u64 = lanes.iter().filter(|l| l.role == Role::Payee).map(in_hand).sum();
             let (accepted, signed) = self.books(node);
-            assert!(held >= accepted, "node {node} credits {accepted} and holds claims for {held}");
+            assert!(
+                held >= accepted,
+                "node {node} credits {accepted} and holds claims for {held}: {lanes:#?} {:?}",
+                self.nodes[node].journal
+            );
             assert!(accepted >= signed, "node {node} signed {signed} and accepted {accepted}");
             for lane in lanes.iter().filter(|l| l.role == Role::Payee) {
-                let frozen = lane.frozen.as_ref().map_or(0, |f| f.held.cumulative.get());
-                let held = lane.landed.get() + frozen + lane.held.cumulative.get();
+                let held = in_hand(lane);
                 assert!(lane.forwarded.get() <= held, "node {node} signs onwards against a promise: {lane:?}");
             }
             assert_eq!(self.journal(node, "claim_accepted"), accepted);
             assert_eq!(self.journal(node, "claim_signed"), signed);
-            let hops = &self.nodes[node].hops;
-            assert_eq!(hops.iter().map(|h| h.amount_in.get()).sum::<u64>(), accepted, "rows of payments at {node}");
-            assert_eq!(hops.iter().map(|h| h.amount_out.get()).sum::<u64>(), signed, "rows of payments at {node}");
+            let hops = self.nodes[node].hops.iter().filter(|h| !h.locked);
+            let (incoming, onwards) = hops.fold((0, 0), |(i, o), h| (i + h.amount_in.get(), o + h.amount_out.get()));
+            if self.nodes[node].hops.iter().all(|h| !h.locked) {
+                assert_eq!((incoming, onwards), (accepted, signed), "rows of payments at {node}");
+            }
+            assert!(incoming <= accepted && onwards <= signed, "rows of payments at {node}");
         }
     }
 
@@ -524,4 +537,15 @@ pub fn over_the_wire(message: Message) -> Message {
     let decoded = codec::decode(&bytes).expect("our own messages decode");
     assert_eq!(decoded, message);
     decoded
+}
+
+/// What a payee holds claims for on a lane, and has got.
+fn in_hand(lane: &EscrowRow) -> u64 {
+    let revealed = lane.lock.as_ref().filter(|lock| lock.secret.is_some());
+    let held = revealed.map_or(lane.held.cumulative, |lock| lane.held.cumulative.max(lock.cumulative));
+    let frozen = lane.frozen.as_ref().map_or(0, |f| {
+        let locked = f.flush.as_ref().filter(|flush| flush.max_time != 0);
+        locked.map_or(f.held.cumulative, |flush| flush.claim.cumulative).get()
+    });
+    lane.landed.get() + frozen + held.get()
 }

@@ -100,6 +100,8 @@ pub struct World {
     pub behind: Option<(i64, u32)>,
     /// Circuits that nodes asked for.
     pub launched: usize,
+    /// What landed: (source of the inner transaction, envelope), oldest first.
+    pub applied: Vec<(AccountKey, Vec<u8>)>,
     /// Messages that were delivered, and to whom.
     pub log: Vec<(usize, Message)>,
 }
@@ -137,6 +139,7 @@ impl World {
             flaky: 0,
             behind: None,
             launched: 0,
+            applied: Vec::new(),
             log: Vec::new(),
         };
         world.transact(&SecretSeed::from_bytes(&network().0), |source| {
@@ -257,6 +260,7 @@ impl World {
                     fee: applied.outcome.fee.unsigned_abs(),
                     code: code(&applied.outcome.verdict),
                 };
+                self.applied.push((applied.frame.source(), applied.frame.bytes.clone()));
                 self.landed.insert(applied.frame.hash(), result);
             }
             let waiting = std::mem::take(&mut self.waiting);

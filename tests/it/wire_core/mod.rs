@@ -29,6 +29,7 @@ fn terms(kind: ServiceKind) -> Terms {
         fee: amount(16),
         credit_bytes: 1 << 16,
         ahead_bytes: 1 << 18,
+        lock_secs: 5,
         ttl_s: 3600,
     }
 }

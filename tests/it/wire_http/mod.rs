@@ -100,6 +100,7 @@ impl Books {
             fee: Stroops::ZERO,
             credit_bytes: 0,
             ahead_bytes: 1 << 20,
+            lock_secs: 5,
             ttl_s: 600,
         };
         let hello = Hello { version: 1, network: terms.network, asset: terms.asset, nonce: [0; 16] };

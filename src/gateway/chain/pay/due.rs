@@ -12,7 +12,7 @@ use rand::Rng;
 const MAX_PASSES: usize = 4;
 /// What is risked at a hop that has confirmed nothing on this circuit yet; then `GROWTH` times what it confirmed. (The
 /// cap of `Terms` is the limit of that.)
-const FIRST_BYTES: u64 = 2 << 20;
+pub(super) const FIRST_BYTES: u64 = 2 << 20;
 /// Whoever does not hold us is not paid sooner than this after the hellos, while another hop's offer is to come.
 const OFFER_MS: u64 = 1_000;
 /// A watch is set at least so many cells ahead.
@@ -116,14 +116,14 @@ pub(super) fn due(h: &HopState, rate: &Rate, terms: &Terms, along: bool) -> Stro
     let ahead = Ahead {
         price: offer.price,
         counted_cells: h.own.total(),
-        paid: h.paid,
+        paid: h.paid_for_sure(),
         rate: rate.bytes_per_s,
         latency_ms: rate.latency_ms,
         ahead_bytes: u64::from(offer.ahead_bytes),
         cap_bytes: risk_bytes(h, offer).min(terms.max_ahead_bytes),
     };
     let target = if along { ahead.target_along() } else { ahead.target() };
-    let due = target.ok().flatten().map_or(Stroops::ZERO, |target| target.saturating_sub(h.paid));
+    let due = target.ok().flatten().map_or(Stroops::ZERO, |target| target.saturating_sub(h.paid_for_sure()));
     due.min(terms.max_increment)
 }
 

@@ -2,6 +2,7 @@
 mod due;
 mod edges;
 mod hops;
+mod locks;
 mod passes;
 mod service;
 mod status;
@@ -10,6 +11,7 @@ pub use service::ServiceWish;
 pub use status::{CircuitStatus, HopStatus, Refused, Stamped};
 
 use super::pass::{Pass, Via};
+use crate::gateway::core::locks::Locks;
 use crate::gateway::core::message::*;
 use crate::gateway::core::offer::denomination_at_most;
 use crate::gateway::core::policy::Budget;
@@ -34,6 +36,8 @@ pub struct Terms {
     pub max_ahead_bytes: u64,
     /// At most so much is paid to one hop at a time: a part of a deposit, so that a pass fits into every lane.
     pub max_increment: Stroops,
+    /// Which payments go under locks.
+    pub locks: Locks,
 }
 
 /// A deposit holds at least so many increments: a pass has up to four payees.
@@ -61,6 +65,8 @@ struct HopState {
     stamped: Stamped,
     /// Counts as paid: confirmed by the hop, or in a pass that is under way.
     paid: Stroops,
+    /// Part of `paid` that is under locks of passes under way.
+    locked: Stroops,
     /// Sum of the claims that were made out for it, whatever became of them: it cannot have got more.
     offered: Stroops,
     acknowledged: Stroops,
@@ -91,6 +97,8 @@ pub struct Pay {
     secret: [u8; 32],
     circuits: HashMap<CircuitId, Circuit>,
     passes: Vec<Pass>,
+    /// Locked passes that were given up, until their locks' time is over; the lanes of the guards bound them.
+    waiting: Vec<locks::Waiting>,
     budget: Budget,
     edges: edges::Edges,
     /// Paid for each web session.
@@ -108,6 +116,7 @@ impl Pay {
             secret,
             circuits: HashMap::new(),
             passes: Vec::new(),
+            waiting: Vec::new(),
             budget,
             edges: edges::Edges::default(),
             webs: HashMap::new(),
@@ -140,6 +149,7 @@ impl Pay {
                 own: Counted::default(),
                 stamped: Stamped::default(),
                 paid: Stroops::ZERO,
+                locked: Stroops::ZERO,
                 offered: Stroops::ZERO,
                 acknowledged: Stroops::ZERO,
                 not_before: 0,
@@ -253,6 +263,7 @@ impl Pay {
                 self.finish(now, index, &steps, out);
             }
         }
+        self.on_lock_news(now, rng, links, out);
         self.hello_again(now, out);
         let waits = |c: &Circuit| c.began && c.wants(&self.terms);
         let waiting: Vec<CircuitId> = self.circuits.iter().filter(|(_, c)| waits(c)).map(|(id, _)| *id).collect();
@@ -265,6 +276,11 @@ impl Pay {
 impl HopState {
     fn may_be_paid(&self, now: u64) -> bool {
         self.offer.is_some() && self.not_before <= now && !self.disputed
+    }
+
+    /// What it has, or will have when the passes under way go through. A hop that holds us has them wait behind it.
+    fn paid_for_sure(&self) -> Stroops {
+        if self.holds { self.paid.saturating_sub(self.locked) } else { self.paid }
     }
 
     /// The hop says what it got in all: what we took for lost and was not is not paid again.
