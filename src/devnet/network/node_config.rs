@@ -3,6 +3,7 @@ use super::state::{MoneyView, NodeView, State};
 use super::topology::{NodeSpec, Role};
 use crate::config::{self, GatewayConfig, Ledger, Links, Offer, Pay, Policy, Site, StockClients, Wallet};
 use crate::error::{Error, Result};
+use crate::gateway::core::locks::Locks;
 use crate::units::{Price, Stroops};
 use std::net::SocketAddr;
 use std::path::PathBuf;
