@@ -66,7 +66,7 @@ impl Links {
             return Err(RefusalCode::AMOUNT_ABOVE);
         }
         self.plan_if_needed(now_ms, link, out);
-        let Some(mut lane) = self.open_lane(link).cloned() else {
+        let Some(mut lane) = self.lane_for(now_ms, link, amount, Some(&body.escrow)).cloned() else {
             return Err(match self.links.get(link).map(|_| self.can_pay_link(link)) {
                 Some(Readiness::NoFunds) => RefusalCode::NO_FUNDS,
                 Some(Readiness::NoCapacity | Readiness::Closing) => RefusalCode::NO_CAPACITY,
@@ -131,7 +131,8 @@ impl Links {
             PayerRef::Tag(tag) => self.link_by_tag(&tag, Role::Payee),
         };
         let link = link.ok_or(RefusalCode::NO_LINK)?;
-        let lane = self.open_lane(&link.row.id).ok_or(RefusalCode::ESCROW_PENDING)?;
+        // Without a look at the clock: which of the lanes is still good for long is the payer's to say.
+        let lane = self.lane_for(0, &link.row.id, amount, None).ok_or(RefusalCode::ESCROW_PENDING)?;
         let body =
             TemplateBody { hop_id, escrow: lane.escrow, epoch: lane.epoch, cumulative: lane.held.cumulative, amount };
         let mut nonce = [0; seal::NONCE_LEN];

@@ -32,6 +32,8 @@ pub struct Links {
     /// The next escrow's counter; as durable as the rows, which are written before their key is used.
     pub(super) next_index: u32,
     pub(super) opening: Opening,
+    /// When a client whose circuit ends here paid us last, unix milliseconds; 0: not since the start.
+    pub(super) backed_ms: u64,
     /// The highest sequence number of our account that a ledger showed.
     pub(super) own_sequence: i64,
     /// Left in escrows that are over.
@@ -221,6 +223,7 @@ impl Links {
             counter: 0,
             next_index: 0,
             opening: Opening::default(),
+            backed_ms: 0,
             own_sequence: 0,
             stranded: Stroops::ZERO,
         };

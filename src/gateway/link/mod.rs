@@ -32,6 +32,8 @@ mod forget;
 mod hello;
 pub mod hexed;
 mod identity;
+mod lanes;
+mod lazy;
 mod ledger;
 mod limits;
 mod links;

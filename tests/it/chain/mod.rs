@@ -2,6 +2,7 @@
 mod failures;
 mod flushes;
 mod garbage;
+mod lazy;
 mod losses;
 mod passes;
 mod refusals;

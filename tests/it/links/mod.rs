@@ -12,6 +12,7 @@ mod forgetting;
 #[cfg(feature = "node")]
 mod horizon;
 mod hostile;
+mod lanes;
 mod lost;
 mod opening;
 mod periods;

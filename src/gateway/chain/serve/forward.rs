@@ -45,6 +45,11 @@ impl Serve {
             refuse(code)
         })?;
         self.own(key, create.hop_id);
+        if let Key::Circuit(circ) = key
+            && self.has_paid(key)
+        {
+            self.open_onwards(now, rng, links, circ, out);
+        }
         Ok(Message::Template(Template { hop_id: create.hop_id, fee, template }))
     }
 
@@ -114,7 +119,7 @@ impl Serve {
     pub(super) fn on_deliver(
         &mut self,
         now: u64,
-        _rng: &mut impl Rng,
+        rng: &mut impl Rng,
         links: &mut Links,
         key: Key,
         deliver: &Deliver,
@@ -137,6 +142,9 @@ impl Serve {
             }
         }
         self.credit(key, deliver.amount, out);
+        if let Key::Circuit(circ) = key {
+            self.open_onwards(now, rng, links, circ, out);
+        }
         let paid = self.sessions.get(&key).map_or(paid, |s| s.paid);
         let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid });
         self.answer(
