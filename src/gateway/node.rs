@@ -256,5 +256,8 @@ fn is_link_talk(message: &Message) -> bool {
             | Message::FlushDone(_)
             | Message::Claim(_)
             | Message::Reestablish(_)
+            | Message::CloseAsk(_)
+            | Message::CloseSigned(_)
+            | Message::FlushAsk(_)
     )
 }

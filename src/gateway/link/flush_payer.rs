@@ -72,7 +72,7 @@ impl Links {
     }
 
     /// The claim of the open epoch, as our own statement that the carry is in it.
-    fn say_claim(&self, lane: &EscrowRow, out: &mut Out) {
+    pub(super) fn say_claim(&self, lane: &EscrowRow, out: &mut Out) {
         if let Held { cumulative, signature: Some(signature) } = lane.held {
             let claim = Claim { escrow: lane.escrow, epoch: lane.epoch, cumulative, signature };
             self.say(&lane.link, Message::Claim(claim), out);
@@ -83,7 +83,7 @@ impl Links {
     /// signed and did not leave E is carried into the open epoch.
     pub(super) fn on_payer_view(&mut self, now_ms: u64, mut lane: EscrowRow, view: &AccountView, out: &mut Out) {
         let Some(terms) = self.terms(&lane) else { return };
-        if self.is_refunded(&lane, view.sequence) {
+        if self.is_ours(&lane, view) {
             self.on_seen_refunded(now_ms, lane, view, out);
             return;
         }

@@ -85,10 +85,10 @@ impl Links {
     }
 
     /// Payee: has the link as many lanes as it may? Lanes that wait for nothing but their end count much less.
-    pub(super) fn is_full(&self, now_ms: u64, link: &Id) -> bool {
+    pub(super) fn is_full(&self, link: &Id) -> bool {
         let lanes = || self.lanes_of(link).filter(|l| l.state != EscrowState::Offered);
         let settled = |l: &&EscrowRow| {
-            l.state == EscrowState::Retired && l.frozen.is_none() && l.carry.is_none() && l.claimed(now_ms) == l.landed
+            matches!(l.state, EscrowState::Closed { .. }) || l.state == EscrowState::Retired && l.is_at_rest()
         };
         lanes().count() >= MAX_KEPT || lanes().filter(|l| !settled(l)).count() >= MAX_LANES
     }

@@ -100,6 +100,10 @@ pub(super) struct Lane {
     pub blocked: Option<&'static str>,
     /// Flushes, refunds or reclaims that failed in a row.
     pub failures: u32,
+    /// Payee: the payer wants the deposit back, having signed so much in all.
+    pub close_asked: Option<Stroops>,
+    /// Payee: the payer's next wish for a flush is heard then.
+    pub asks_ms: u64,
     /// Payer, after the refund: what is in E.
     pub rest: Option<Stroops>,
     /// How often in a row E was not there.
@@ -167,6 +171,8 @@ impl Lane {
             put_back: false,
             blocked: None,
             failures: 0,
+            close_asked: None,
+            asks_ms: 0,
             rest: None,
             gone: 0,
         }

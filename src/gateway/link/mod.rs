@@ -20,11 +20,15 @@
 //!   freezes  ─────── FlushAck ─────────────→ K → ledger
 //!        ←────────── FlushDone ────────────
 //!   reads E  ─────── Claim (with carry) ───→
+//!        ─────────── CloseAsk ─────────────→ flushes, until nothing of its own is in E
+//!        ←────────── CloseSigned ───────────
+//!   the close → ledger, reclaim → ledger                   (together)
 //!   E silent for O: R → ledger, reclaim → ledger          (alone; nothing is said)
 //! ```
 mod call_back;
 mod claim;
 mod close;
+mod close_together;
 mod dial;
 mod flush_payee;
 mod flush_payer;
@@ -52,7 +56,8 @@ pub use identity::Identity;
 pub use limits::Limits;
 pub use links::{LaneSummary, LinkSummary, Links};
 pub use rows::{
-    Carry, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Partner, RECENT, Recent, Role, Span, Tx,
+    Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Partner, RECENT, Recent, Role, Span,
+    Tx,
 };
 
 use super::core::message::{AccountKey, Id};

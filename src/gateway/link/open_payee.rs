@@ -52,7 +52,7 @@ impl Links {
             .filter(|l| l.state == EscrowState::Offered)
             .map(|l| EscrowRow { state: EscrowState::Dropped, ..l.clone() })
             .collect();
-        if self.is_full(now_ms, id) {
+        if self.is_full(id) {
             return Err(RefusalCode::NO_CAPACITY);
         }
         for row in stale {

@@ -4,7 +4,7 @@ use magicwave::gateway::core::seal::{SEALED_CLAIM_LEN, SEALED_TEMPLATE_LEN};
 use magicwave::units::{Price, Stroops};
 
 /// The types of all messages.
-pub const KINDS: [u8; 22] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42];
+pub const KINDS: [u8; 25] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45];
 
 /// Entropy; zeros when it is used up.
 pub struct Bytes<'a>(pub &'a [u8]);
@@ -188,6 +188,13 @@ impl Bytes<'_> {
             39 => Message::FlushAck(self.claim()),
             40 => Message::FlushDone(FlushDone { escrow: self.array(), epoch: self.u32(), hash: self.array() }),
             41 => Message::Claim(self.claim()),
+            43 => Message::CloseAsk(CloseAsk { escrow: self.array(), signed: self.amount() }),
+            44 => Message::CloseSigned(CloseSigned {
+                escrow: self.array(),
+                epoch: self.u32(),
+                signature: self.signature(),
+            }),
+            45 => Message::FlushAsk(EscrowRef { escrow: self.array() }),
             _ => {
                 let link = self.array();
                 let claim = if self.u8() & 1 == 1 { Some(self.claim()) } else { None };

@@ -47,7 +47,7 @@ fn a_payment_goes_to_a_lane_that_has_room_for_it_and_all_lanes_land() {
 
 #[test]
 fn the_next_lane_opens_when_no_open_one_lasts_and_those_that_do_not_are_retired() {
-    let mut world = World::new(122, 2, 0, &limits());
+    let mut world = World::alone(122, 2, 0, &limits());
     world.open(0, 1);
     world.busy(0);
     world.pay(0, 1, 8 * UNIT).expect("paid");

@@ -19,6 +19,7 @@ mod periods;
 mod posing;
 mod random;
 mod restored;
+mod together;
 pub(crate) mod world;
 mod world_circuit;
 pub(crate) mod world_ledger;

@@ -146,7 +146,7 @@ use magicwave::gateway::link::Limits;
 
 #[test]
 fn what_is_still_in_an_escrow_that_is_over_is_not_spent_again_on_another() {
-    let mut world = World::new(8, 2, 0, &Limits { liquidity_total: amount(25 * UNIT), ..limits() });
+    let mut world = World::alone(8, 2, 0, &Limits { liquidity_total: amount(25 * UNIT), ..limits() });
     let relay = world.relay(1);
     world.open(0, 1);
     world.pay(0, 1, 5_000).expect("paid");

@@ -34,6 +34,8 @@ structs! {
     Claim { escrow, epoch, cumulative, signature }
     FlushDone { escrow, epoch, hash }
     Reestablish { link, claim }
+    CloseAsk { escrow, signed }
+    CloseSigned { escrow, epoch, signature }
     TemplateBody { hop_id, escrow, epoch, cumulative, amount }
     ClaimBody { hop_id, amount, claim }
 }
@@ -218,4 +220,7 @@ messages! {
     40 FlushDone
     41 Claim
     42 Reestablish
+    43 CloseAsk
+    44 CloseSigned
+    45 FlushAsk
 }
