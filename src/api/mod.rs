@@ -7,7 +7,7 @@
 //! | GET /api/events?limit=N | the newest lines of the journal of money, newest first |
 //! | POST /api/pay | pay what a web service asked for: {origin, isolation, offer, request, session} |
 //! | POST /api/flush | bring signed claims to the ledger now |
-//! | POST /api/close | close all links on which this node pays: no new payments on them, and each deposit comes back by itself once its escrow was silent for its period (a claim that lands begins the time anew). Answers {"returning": [{link, escrow, state, amount, due_ms}]}: stroops at least, unix milliseconds (0: not yet known). Repeat it to look again; `escrow_refunded` and `escrow_reclaimed` in the journal say what it came to. Partners that are paid later get new links |
+//! | POST /api/close | close all links on which this node pays: no new payments on them, and each deposit comes back within a few ledgers when the partner closes with us (it flushes what it holds first), else by itself once its escrow was silent for its period (a claim that lands begins the time anew). Answers {"returning": [{link, escrow, state, amount, due_ms}]}: stroops at least, unix milliseconds at the latest (0: not yet known). Repeat it to look again; `escrow_refunded` and `escrow_reclaimed` in the journal say what it came to. Partners that are paid later get new links |
 //!
 //! At most 64 connections at a time; a request's head comes within 10 s, and its body never pauses longer. Refusals are
 //! JSON, `{code, text}`: `MW-API-4` no token or a wrong one (401), `-8` no such path (404), `-9` another method (405),

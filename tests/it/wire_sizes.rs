@@ -4,7 +4,7 @@ use magicwave::gateway::core::codec::{MESSAGE_MAX, encode};
 use magicwave::tor::cell;
 
 /// Type and encoded length, header included; the largest form where there are two.
-const SIZES: [(u8, usize); 23] = [
+const SIZES: [(u8, usize); 26] = [
     (1, 73),
     (2, 180),
     (3, 118),
@@ -27,6 +27,9 @@ const SIZES: [(u8, usize); 23] = [
     (40, 72),
     (41, 112),
     (42, 129),
+    (43, 44),
+    (44, 104),
+    (45, 36),
     (48, 84),
 ];
 

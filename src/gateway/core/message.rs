@@ -83,6 +83,12 @@ pub enum Message {
     Claim(Claim),
     /// 42: either: this is where I believe that we are.
     Reestablish(Reestablish),
+    /// 43: payer -> payee: I want this deposit back; flush what you hold, then sign its close.
+    CloseAsk(CloseAsk),
+    /// 44: payee -> payer: nothing of mine is in it any more.
+    CloseSigned(CloseSigned),
+    /// 45: payer -> payee: please flush soon.
+    FlushAsk(EscrowRef),
     /// 48: payee -> payer: the secret of a lock; fold it.
     Reveal(Reveal),
 }
@@ -409,7 +415,7 @@ pub struct RefundSigned {
     pub signature: Signature,
 }
 
-/// 36, 37.
+/// 36, 37, 45.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EscrowRef {
     /// The escrow account.
@@ -494,4 +500,24 @@ pub struct Reestablish {
     pub link: Id,
     /// The newest claim that the sender knows of the active escrow, none before the first.
     pub claim: Option<Claim>,
+}
+
+/// 43.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseAsk {
+    /// The escrow account.
+    pub escrow: AccountKey,
+    /// Stroops that the payer signed on it in all: nothing is closed before so much was settled.
+    pub signed: Stroops,
+}
+
+/// 44.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseSigned {
+    /// The escrow account.
+    pub escrow: AccountKey,
+    /// The epoch whose number the close takes.
+    pub epoch: u32,
+    /// The payee's signature over the hash of the close.
+    pub signature: Signature,
 }

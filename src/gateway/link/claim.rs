@@ -54,7 +54,9 @@ impl Links {
     ) -> Result<(EscrowRow, Recent), RefusalCode> {
         self.check_wish(body, amount)?;
         self.plan_if_needed(now_ms, link, out);
-        let Some(mut lane) = self.plain_lane(link, amount).cloned() else { return Err(self.why_no_lane(link)) };
+        let Some(mut lane) = self.lane_for(now_ms, link, amount, Some(&body.escrow)).cloned() else {
+            return Err(self.why_no_lane(link));
+        };
         self.check_base(link, &lane, body, out)?;
         if now_ms >= lane.clock_ms(7) {
             // Past half of O (less a margin) a new claim would not count.
@@ -127,24 +129,12 @@ impl Links {
         amount: Stroops,
         out: &mut Out,
     ) -> Result<(), RefusalCode> {
-        if amount <= self.room(lane) {
+        if amount <= self.room(now_ms, lane) {
             return Ok(());
         }
         self.plan_lane(now_ms, link, out);
         let possible = amount <= self.limits.deposit;
         Err(if possible { RefusalCode::ESCROW_PENDING } else { RefusalCode::NO_CAPACITY })
-    }
-
-    /// Payer: what may still be signed on a lane.
-    pub(super) fn room(&self, lane: &EscrowRow) -> Stroops {
-        self.capacity(lane).saturating_sub(lane.total).saturating_sub(lane.locked())
-    }
-
-    /// Payer: the lane of a plain claim: rather one without a lock.
-    fn plain_lane(&self, link: &Id, amount: Stroops) -> Option<&EscrowRow> {
-        let open = self.lanes.values().map(|lane| &lane.row);
-        open.filter(|row| row.link == *link && row.state == super::EscrowState::Open)
-            .max_by_key(|row| (self.room(row) >= amount, row.lock.is_none(), row.index))
     }
 
     pub(super) fn can_pay_link(&self, link: &Id) -> Readiness {
@@ -167,7 +157,8 @@ impl Links {
         amount: Stroops,
     ) -> Result<Carried, RefusalCode> {
         let link = self.link_from(&payer).ok_or(RefusalCode::NO_LINK)?;
-        let lane = self.open_lane(&link.row.id).ok_or(RefusalCode::ESCROW_PENDING)?;
+        // Without a look at the clock: which of the lanes is still good for long is the payer's to say.
+        let lane = self.lane_for(0, &link.row.id, amount, None).ok_or(RefusalCode::ESCROW_PENDING)?;
         self.seal_template(rng, link, lane, hop_id, amount)
     }
 

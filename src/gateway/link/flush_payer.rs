@@ -83,7 +83,7 @@ impl Links {
     /// signed and did not leave E is carried into the open epoch.
     pub(super) fn on_payer_view(&mut self, now_ms: u64, mut lane: EscrowRow, view: &AccountView, out: &mut Out) {
         let Some(terms) = self.terms(&lane) else { return };
-        if self.is_refunded(&lane, view.sequence) {
+        if self.is_ours(&lane, view) {
             self.on_seen_refunded(now_ms, lane, view, out);
             return;
         }

@@ -1,5 +1,5 @@
 //! Our keys on links, and every transaction of a link as bytes: the only file here that builds or signs one.
-use super::rows::{EscrowRow, Held, LinkRow, Role, Tx};
+use super::rows::{Close, EscrowRow, Held, LinkRow, Role, Tx};
 use crate::error::Result;
 use crate::gateway::core::message::{AccountKey, AssetId, Id, Signature};
 use crate::gateway::port::AccountView;
@@ -147,6 +147,15 @@ impl Identity {
     ) -> Result<Tx> {
         let inner = template::complete_refund(terms, signer, signature)?;
         self.bump(&inner, terms.refund_sequence(), fee)
+    }
+    /// Our signature over the close of an escrow that we are paid from.
+    pub(super) fn sign_close(&self, terms: &EscrowTerms, signer: &SecretSeed, epoch: u32) -> Result<Signature> {
+        template::sign_close(terms, epoch, signer)
+    }
+    /// The close in its fee bump; checks the payee's signature.
+    pub(super) fn close(&self, terms: &EscrowTerms, signer: &SecretSeed, close: &Close, fee: u64) -> Result<Tx> {
+        let inner = template::complete_close(terms, close.epoch, signer, &close.signature)?;
+        self.bump(&inner, terms.claim_sequence(close.epoch)?, fee)
     }
     /// Takes `rest` out of E after R and merges E, `sequence` being that of our account as it stands.
     pub(super) fn reclaim(

@@ -222,6 +222,9 @@ impl Links {
         if row.state == EscrowState::Offered {
             return self.on_offered_view(now_ms, row, view, out);
         }
+        if matches!(row.state, EscrowState::Closed { .. }) {
+            return self.on_closed_view(now_ms, row, view, out);
+        }
         if row.state == EscrowState::Refunded {
             return self.on_refunded_view(now_ms, row, view, out);
         }

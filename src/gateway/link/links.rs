@@ -33,6 +33,8 @@ pub struct Links {
     /// The next escrow's counter; as durable as the rows, which are written before their key is used.
     pub(super) next_index: u32,
     pub(super) opening: Opening,
+    /// When a client whose circuit ends here paid us last, unix milliseconds; 0: not since the start.
+    pub(super) backed_ms: u64,
     /// The highest sequence number of our account that a ledger showed.
     pub(super) own_sequence: i64,
     /// Left in escrows that are over.
@@ -101,6 +103,10 @@ pub(super) struct Lane {
     pub blocked: Option<&'static str>,
     /// Flushes, refunds or reclaims that failed in a row.
     pub failures: u32,
+    /// Payee: the payer wants the deposit back, having signed so much in all.
+    pub close_asked: Option<Stroops>,
+    /// Payee: the payer's next wish for a flush is heard then.
+    pub asks_ms: u64,
     /// Payer, after the refund: what is in E.
     pub rest: Option<Stroops>,
     /// How often in a row E was not there.
@@ -168,6 +174,8 @@ impl Lane {
             put_back: false,
             blocked: None,
             failures: 0,
+            close_asked: None,
+            asks_ms: 0,
             rest: None,
             gone: 0,
         }
@@ -228,6 +236,7 @@ impl Links {
             counter: 0,
             next_index: 0,
             opening: Opening::default(),
+            backed_ms: 0,
             own_sequence: 0,
             stranded: Stroops::ZERO,
             news: Vec::new(),

@@ -90,9 +90,9 @@ impl EscrowRow {
         }
         if self.lock.is_some() { Err(RefusalCode::BUSY) } else { Ok(()) }
     }
-    /// What claims in hand and the open lock come to.
+    /// What the open lock would take; one whose secret is known counts as a claim.
     pub(super) fn locked(&self) -> Stroops {
-        self.lock.as_ref().map_or(Stroops::ZERO, |lock| lock.amount)
+        self.lock.as_ref().filter(|lock| lock.secret.is_none()).map_or(Stroops::ZERO, |lock| lock.amount)
     }
 }
 
@@ -179,8 +179,8 @@ impl Links {
         self.note_hop(now_ms, "lock_signed", &lane, Some(own), amount, 0, out);
         self.save(lane.clone(), out);
         // The next one has to go somewhere.
-        if self.lanes_of(link).filter(|l| l.state == EscrowState::Open).all(|l| l.lock.is_some()) {
-            self.plan_lane(now_ms, link, out);
+        if self.lanes_open(link).all(|l| l.lock.is_some()) {
+            self.want_lane(now_ms, link, out);
         }
         Ok(lane)
     }
@@ -418,18 +418,13 @@ impl Links {
         self.seal_template(rng, link, lane, hop_id, amount)
     }
 
-    /// Payee: a lane for a locked claim of this amount, the newest that takes one.
+    /// Payee: a lane for a locked claim of this amount, the oldest that takes one.
     fn lock_lane(&self, now_ms: u64, link: &Id, amount: Stroops) -> Result<&EscrowRow, RefusalCode> {
-        let lanes = self.lanes.values().map(|lane| &lane.row).filter(|row| row.link == *link);
-        let open = || lanes.clone().filter(|row| row.state == EscrowState::Open);
-        let fits = |row: &&EscrowRow| {
-            let used = row.landed.add(row.held.cumulative).and_then(|used| used.add(amount));
-            row.takes_lock(now_ms).is_ok() && used.is_ok_and(|used| used <= self.capacity(row))
-        };
-        if let Some(lane) = open().filter(fits).max_by_key(|row| row.index) {
+        let fits = |row: &&EscrowRow| row.takes_lock(now_ms).is_ok() && self.room(now_ms, row) >= amount;
+        if let Some(lane) = self.lanes_open(link).find(fits) {
             return Ok(lane);
         }
-        let newest = open().max_by_key(|row| row.index).ok_or(RefusalCode::ESCROW_PENDING)?;
+        let newest = self.lanes_open(link).last().ok_or(RefusalCode::ESCROW_PENDING)?;
         Err(newest.takes_lock(now_ms).err().unwrap_or(RefusalCode::ESCROW_PENDING))
     }
 

@@ -23,11 +23,15 @@
 //!   sign_locked ═ carried by clients ══════→ check_lock, keep_lock
 //!        ←────────── Reveal ───────────────                       (when the client did not tell)
 //!   folds ────────── Claim ────────────────→ (or the locked claim → ledger, and A reads the secret there)
+//!        ─────────── CloseAsk ─────────────→ flushes, until nothing of its own is in E
+//!        ←────────── CloseSigned ───────────
+//!   the close → ledger, reclaim → ledger                   (together)
 //!   E silent for O: R → ledger, reclaim → ledger          (alone; nothing is said)
 //! ```
 mod call_back;
 mod claim;
 mod close;
+mod close_together;
 mod dial;
 mod flush_payee;
 mod flush_payer;
@@ -35,6 +39,8 @@ mod forget;
 mod hello;
 pub mod hexed;
 mod identity;
+mod lanes;
+mod lazy;
 mod ledger;
 mod limits;
 mod links;
@@ -56,7 +62,8 @@ pub use limits::Limits;
 pub use links::{LaneSummary, LinkSummary, Links};
 pub use lock::{LockNews, NewLock, Taken};
 pub use rows::{
-    Carry, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Lock, Partner, RECENT, Recent, Role, Span, Tx,
+    Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Lock, Partner, RECENT, Recent, Role,
+    Span, Tx,
 };
 
 use super::core::message::{AccountKey, Id};

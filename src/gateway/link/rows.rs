@@ -126,6 +126,9 @@ pub struct EscrowRow {
     /// name.
     #[serde(default)]
     pub refund_fee: u64,
+    /// Payer: the payee's signature over the close, with the epoch whose number it takes.
+    #[serde(default)]
+    pub close: Option<Close>,
     /// Payee: sum of what was signed onwards out of payments on this lane; rows from before it was counted have 0.
     #[serde(default)]
     pub forwarded: Stroops,
@@ -200,8 +203,11 @@ pub const RECENT: usize = 64;
 ///           ↑                           │ a claim landed   ↑                         │ failed
 ///           └───────────────────────────┘                  └─────────────────────────┘
 ///
+///        (Retired ─both signed the close→ Refunding, with the close in the place of R)
+///
 /// payee: Offered ─escrow account checked→ Open ─newer lane→ Retired ─all landed→ Spent
 ///           │                              └─── E silent for O and nothing left to flush, or E refunded or gone ──↑
+///           │                              └─── asked to close, all landed→ Closed ─E unlocked or gone, or O over─↑
 ///           └─invalid, or replaced→ Dropped
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,6 +251,11 @@ pub enum EscrowState {
         /// What it takes out of E.
         rest: Stroops,
     },
+    /// Payee: nothing of ours is in E any more, and we signed its close; no claim counts.
+    Closed {
+        /// The epoch whose number the close takes.
+        epoch: u32,
+    },
     /// Nothing more can come of it.
     Spent,
     /// Never opened.
@@ -267,6 +278,7 @@ impl EscrowState {
             EscrowState::Refunding { .. } => "refunding",
             EscrowState::Refunded => "refunded",
             EscrowState::Reclaiming { .. } => "reclaiming",
+            EscrowState::Closed { .. } => "closed",
             EscrowState::Spent => "spent",
             EscrowState::Dropped => "dropped",
         }
@@ -385,6 +397,16 @@ pub struct Flushed {
     pub hash: [u8; 32],
 }
 
+/// The close of an escrow, as its payee signed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Close {
+    /// The epoch whose number it takes.
+    pub epoch: u32,
+    /// The payee's, over the hash of the close.
+    #[serde(with = "hexed")]
+    pub signature: Signature,
+}
+
 /// The part `from < x <= to` of an epoch's cumulative amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
@@ -436,6 +458,7 @@ impl EscrowRow {
             recent: Vec::new(),
             returned: None,
             refund_fee: 0,
+            close: None,
             forwarded: Stroops::ZERO,
             lock: None,
         }
@@ -462,6 +485,10 @@ impl EscrowRow {
     /// The transaction whose fate is open, if any.
     pub fn pending_tx(&self) -> Option<&Tx> {
         self.state.tx().or_else(|| self.frozen.as_ref().and_then(|f| f.flush.as_ref()).map(|f| &f.tx))
+    }
+    /// Nothing is claimed beyond what is over, and nothing is under way.
+    pub fn is_at_rest(&self) -> bool {
+        self.frozen.is_none() && self.carry.is_none() && self.lock.is_none() && self.held.cumulative.is_zero()
     }
     /// True while the partners still have something to settle here.
     pub fn is_unsettled(&self) -> bool {

@@ -132,7 +132,7 @@ impl Links {
             EscrowState::Funding { tx } => match (view.sequence >= tx.sequence, view.thresholds == LOCKED) {
                 (true, true) => self.on_funded(now_ms, row, 0, out),
                 // Our store is older than it was: R came after F.
-                (true, false) if self.is_refunded(&row, view.sequence) => {
+                (true, false) if self.is_ours(&row, view) => {
                     self.on_seen_refunded(now_ms, row, view, out);
                 }
                 // F applies as a whole or not at all.

@@ -59,9 +59,12 @@ impl Links {
                 return self.ask_escrow(now_ms, escrow, out);
             }
             EscrowState::Offered => return,
+            EscrowState::Closed { .. } => return self.ask_escrow(now_ms, escrow, out),
             _ if self.poke_lock(now_ms, &lane, out) => {}
             _ if lane.role == Role::Payer && lane.frozen.is_some() => return self.ask_escrow(now_ms, escrow, out),
             _ if lane.role == Role::Payee && self.poke_payee(now_ms, &lane, out) => {}
+            _ if lane.role == Role::Payee => return self.close_if_asked(now_ms, &escrow, out),
+            _ if self.wants_close(&lane) => self.ask_close(&lane, out),
             _ => return,
         }
         if self.lanes.get(&escrow).is_some_and(|l| l.busy.is_none()) {

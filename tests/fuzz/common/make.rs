@@ -4,7 +4,8 @@ use magicwave::gateway::core::seal::{SEALED_CLAIM_LEN, SEALED_TEMPLATE_LEN};
 use magicwave::units::{Price, Stroops};
 
 /// The types of all messages.
-pub const KINDS: [u8; 23] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 48];
+pub const KINDS: [u8; 26] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 48];
 
 /// Entropy; zeros when it is used up.
 pub struct Bytes<'a>(pub &'a [u8]);
@@ -210,6 +211,13 @@ impl Bytes<'_> {
             39 => Message::FlushAck(self.claim()),
             40 => Message::FlushDone(FlushDone { escrow: self.array(), epoch: self.u32(), hash: self.array() }),
             41 => Message::Claim(self.claim()),
+            43 => Message::CloseAsk(CloseAsk { escrow: self.array(), signed: self.amount() }),
+            44 => Message::CloseSigned(CloseSigned {
+                escrow: self.array(),
+                epoch: self.u32(),
+                signature: self.signature(),
+            }),
+            45 => Message::FlushAsk(EscrowRef { escrow: self.array() }),
             48 => Message::Reveal(Reveal { escrow: self.array(), hop_id: self.array(), secret: self.array() }),
             _ => Message::Reestablish(Reestablish { link: self.array(), claim: self.option(Self::claim) }),
         }

@@ -2,6 +2,7 @@
 mod failures;
 mod flushes;
 mod garbage;
+mod lazy;
 mod locked;
 mod losses;
 mod passes;

@@ -164,6 +164,8 @@ impl World {
         let exit = relay_id(N3);
         world.with(SITE, |g, now, rng, out| g.links.want_payer(now, rng, exit, out));
         for _ in 0..200 {
+            // As if some client had paid the exit.
+            world.with(N3, |g, now, _, out| g.links.money_came(now, out));
             world.run(1);
             let ready = world.rows::<LinkRow>(N3).iter().any(|l| l.role == Role::Payer && !l.dials);
             let open = world.lanes(N3).iter().any(|l| l.role == Role::Payer && l.state.name() == "open");

@@ -110,7 +110,7 @@ fn first_cells(offer: &Offer) -> u64 {
 /// What a hop is to be paid now, or `along` with others; nothing while enough is left.
 pub(super) fn due(h: &HopState, rate: &Rate, terms: &Terms, along: bool) -> Stroops {
     let Some(offer) = &h.offer else { return Stroops::ZERO };
-    if !along && h.paid.is_zero() && h.request.is_none() && h.own.total() < first_cells(offer) {
+    if !along && !h.early && h.paid.is_zero() && h.request.is_none() && h.own.total() < first_cells(offer) {
         return Stroops::ZERO;
     }
     let ahead = Ahead {

@@ -77,6 +77,8 @@ struct HopState {
     holds: bool,
     /// The last request was refused: nothing is paid before a proper one.
     disputed: bool,
+    /// A service behind it waits for a link on the way, which opens once this hop was paid: not later than asked for.
+    early: bool,
 }
 
 #[derive(Debug)]
@@ -156,6 +158,7 @@ impl Pay {
                 failures: 0,
                 holds: false,
                 disputed: false,
+                early: false,
             })
             .collect();
         self.circuits.insert(circ, Circuit { hops, began: false, set: None, speaking, rate: Rate::default() });

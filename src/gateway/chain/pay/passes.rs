@@ -12,6 +12,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 
+/// What a payee says to whom its payer has no open link yet.
+const NOT_OPEN: [RefusalCode; 2] = [RefusalCode::NO_LINK, RefusalCode::ESCROW_PENDING];
 /// Web sessions whose payments are remembered.
 const MAX_WEBS: usize = 4_096;
 /// A hop that refused a payment is left alone for so long, unless it says otherwise.
@@ -234,6 +236,9 @@ impl Pay {
                     .and_then(|k| pass.payees.get(k))
                     .map_or_else(|| "the circuit".into(), |p| p.share.name.clone());
                 self.refuse(now, who, *code, false);
+                if pass.web.is_some() && !*signed && NOT_OPEN.contains(code) {
+                    self.pay_early(pass.circ, payee.unwrap_or(0));
+                }
                 // Left out of the next passes for a while, and nobody behind it is paid before it is.
                 let hop = payee.and_then(|k| self.circuits.get_mut(&pass.circ).and_then(|c| c.hops.get_mut(k)));
                 if let Some(hop) = hop {
@@ -280,6 +285,12 @@ impl Pay {
         }
         let paid = self.webs.entry(web).or_default();
         *paid = paid.add(due).unwrap_or(Stroops::MAX);
+    }
+
+    /// A service cannot be paid yet because a node on the way has no open link: it opens one once it is paid itself.
+    fn pay_early(&mut self, circ: CircuitId, refused: usize) {
+        let hops = self.circuits.get_mut(&circ).map(|c| &mut c.hops);
+        hops.into_iter().flatten().take(refused).for_each(|hop| hop.early = true);
     }
 
     /// Gives up passes of which nothing is signed yet; whoever waits for one is told `code`.

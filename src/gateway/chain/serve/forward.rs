@@ -50,6 +50,11 @@ impl Serve {
             refuse(code)
         })?;
         self.own(key, create.hop_id);
+        if let Key::Circuit(circ) = key
+            && self.has_paid(key)
+        {
+            self.open_onwards(now, rng, links, circ, out);
+        }
         let lock = match create.lock {
             LockWish::Last => Some(links.lock_secret(&create.hop_id).map_err(refuse)?.point().to_bytes()),
             LockWish::Plain | LockWish::Onwards => None,
@@ -127,7 +132,7 @@ impl Serve {
     pub(super) fn on_deliver(
         &mut self,
         now: u64,
-        _rng: &mut impl Rng,
+        rng: &mut impl Rng,
         links: &mut Links,
         key: Key,
         deliver: &Deliver,
@@ -136,7 +141,7 @@ impl Serve {
         let claim = match &deliver.proof {
             Proof::Plain(claim) => claim,
             Proof::Locked(claim, offset) => {
-                return self.on_deliver_last(now, links, key, deliver, (claim, offset), out);
+                return self.on_deliver_last(now, rng, links, key, deliver, (claim, offset), out);
             }
             Proof::Secret(secret) => return self.on_deliver_secret(now, links, key, deliver, secret, out),
         };
@@ -157,6 +162,9 @@ impl Serve {
             }
         }
         self.credit(key, deliver.amount, out);
+        if let Key::Circuit(circ) = key {
+            self.open_onwards(now, rng, links, circ, out);
+        }
         let paid = self.sessions.get(&key).map_or(paid, |s| s.paid);
         let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid, secret: None });
         self.answer(

@@ -78,6 +78,7 @@ impl Serve {
     pub(super) fn on_deliver_last(
         &mut self,
         now: u64,
+        rng: &mut impl Rng,
         links: &mut Links,
         key: Key,
         deliver: &Deliver,
@@ -106,6 +107,9 @@ impl Serve {
         let secret = *secret.expose();
         links.reveal(now, &deliver.hop_id, &secret, out).map_err(refuse)?;
         self.credit(key, deliver.amount, out);
+        if let Key::Circuit(circ) = key {
+            self.open_onwards(now, rng, links, circ, out);
+        }
         let paid = self.sessions.get(&key).map_or(paid, |s| s.paid);
         let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid, secret: Some(secret) });
         self.answer(

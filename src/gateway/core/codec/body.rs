@@ -36,6 +36,8 @@ structs! {
     Claim { escrow, epoch, cumulative, signature }
     FlushDone { escrow, epoch, hash }
     Reestablish { link, claim }
+    CloseAsk { escrow, signed }
+    CloseSigned { escrow, epoch, signature }
     TemplateBody { hop_id, escrow, epoch, cumulative, amount }
     ClaimBody { hop_id, amount, claim, beside }
 }
@@ -288,5 +290,8 @@ messages! {
     40 FlushDone
     41 Claim
     42 Reestablish
+    43 CloseAsk
+    44 CloseSigned
+    45 FlushAsk
     48 Reveal
 }
