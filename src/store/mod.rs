@@ -24,7 +24,7 @@ pub use reader::Reader;
 pub use sqlite::{FILE, Sqlite};
 
 use crate::config::GatewayConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gateway::chain::{HopRow, PaymentRow, PaymentState};
 use crate::gateway::core::message::{AccountKey, Id};
 use crate::gateway::core::policy::{OTHER_SITES, SITES_MAX, Spent};
@@ -32,6 +32,7 @@ use crate::gateway::link::{EscrowRow, LinkRow};
 use crate::gateway::port::Row;
 use crate::units::Stroops;
 use sha2::{Digest, Sha256};
+use std::path::Path;
 
 /// Durable state of a node. Errors: `MW-STORE-*`, see [`Sqlite`] and [`Postgres`].
 pub trait Store {
@@ -58,21 +59,39 @@ impl<S: Store + ?Sized> Store for Box<S> {
     }
 }
 
+/// In `state_dir` of a node whose books lie on a server, so that an emptied `[database]` does not begin new ones.
+const ELSEWHERE: &str = "magicwave.db.elsewhere";
+
 /// The configured store of the node whose wallet has this account, to write to, and beside it to read from. Waits for
-/// a database server; not to be called inside an asynchronous task.
+/// a database server; not to be called inside an asynchronous task. `MW-STORE-11`: the node's books lie in the other
+/// kind of database; with new ones it would forget what it signed.
 pub fn open(config: &GatewayConfig, account: &AccountKey) -> Result<(Box<dyn Store + Send>, Reader)> {
+    let (file, elsewhere) = (config.state_dir.join(FILE), config.state_dir.join(ELSEWHERE));
     match &config.database {
+        Some(_) if file.exists() => Err(other_place(&file)),
         Some(database) => {
             let store = Postgres::open(database, account)?;
             let reader = store.reader()?;
+            std::fs::write(&elsewhere, "The books of this node lie in the [database] of its configuration.\n")
+                .map_err(|e| Error::never("MW-STORE-1", format!("{} cannot be written ({e}).", elsewhere.display())))?;
             Ok((Box::new(store), reader))
         }
+        None if elsewhere.exists() => Err(other_place(&elsewhere)),
         None => {
             let store = Sqlite::open(&config.state_dir)?;
             let reader = store.reader()?;
             Ok((Box::new(store), reader))
         }
     }
+}
+
+fn other_place(file: &Path) -> Error {
+    let text = format!(
+        "This node kept its books in another place, as {} shows; without them it would forget what it signed. Put \
+         [database] back as it was; docs/store.md says how to give books up.",
+        file.display()
+    );
+    Error::never("MW-STORE-11", text)
 }
 
 /// What a node starts from.

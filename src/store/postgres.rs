@@ -21,8 +21,10 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, NoTls};
 
-/// For a connection, for one question's next row, for one commit.
+/// For a connection, and for what a gateway says: one commit, the next row of an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For the next row of an answer to a reader, who may add up a long journal.
+const READER_PATIENCE: Duration = Duration::from_secs(600);
 /// For the lock of a process that has just ended to be let go by the server.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two tries for it.
@@ -82,8 +84,9 @@ pub(super) struct Connected {
     prepared: HashMap<&'static str, tokio_postgres::Statement>,
     /// A reader's: where to connect again.
     again: Option<Database>,
-    /// Inside one moment, or nothing more may be said here.
+    /// Inside one moment: no other connection can go on with it.
     still: bool,
+    /// Nothing more may be said here.
     over: bool,
 }
 
@@ -134,7 +137,8 @@ impl Connected {
     /// Runs `work` to its end; `MW-STORE-7` when that takes too long, and then nothing more is said on this connection.
     fn wait<T>(&mut self, work: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
         let Some(runtime) = self.runtime.as_ref().filter(|_| !self.over) else { return Err(lost()) };
-        let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, work(&self.client)).await });
+        let patience = if self.again.is_some() { READER_PATIENCE } else { PATIENCE };
+        let answer = runtime.block_on(async { tokio::time::timeout(patience, work(&self.client)).await });
         let answer = answer.unwrap_or_else(|_| Err(lost()));
         self.over |= matches!(&answer, Err(error) if error.code == "MW-STORE-7");
         answer
@@ -380,7 +384,7 @@ fn unreachable(why: &str) -> Error {
 }
 
 fn lost() -> Error {
-    let text = "The connection to the PostgreSQL server is lost, and the last commit may have happened or not. This \
-                process ends; the next start reads what is true.";
+    let text = "The connection to the PostgreSQL server is lost. What was being committed is durable or not: a node ends \
+                here, and its next start reads what is true.";
     Error::later("MW-STORE-7", text)
 }

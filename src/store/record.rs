@@ -5,6 +5,7 @@ use crate::gateway::chain::PaymentState;
 use crate::gateway::link::{EscrowState, Role};
 use crate::gateway::port::{RequestRow, Row};
 use serde::Serialize;
+use std::collections::HashSet;
 
 const LINK: &str = "INSERT INTO links (node, id, role, deposit, since_ms, body) VALUES ($1, $2, $3, $4, $5, $6) \
     ON CONFLICT (node, id) DO UPDATE SET role = excluded.role, deposit = excluded.deposit, \
@@ -32,14 +33,20 @@ const EVENT: &str = "INSERT INTO events (node, at, what, link, hop, amount, fee,
 /// Characters of a stranger's name that a payment request keeps.
 const NAME_MAX: usize = 255;
 
-/// What makes `rows` durable for this node.
+/// What makes `rows` durable for this node. A batch often holds one lane or link many times; only the last one counts.
 pub(super) fn statements(node: i64, rows: &[Row]) -> Result<Vec<Statement<'_>>> {
-    rows.iter()
-        .enumerate()
-        // A batch often holds one lane many times; only its last state counts.
-        .filter(|(at, row)| !rows[at + 1..].iter().any(|later| replaces(later, row)))
-        .map(|(_, row)| statement(node, row))
-        .collect()
+    let mut later: HashSet<&[u8]> = HashSet::new();
+    let mut last: Vec<&Row> = rows
+        .iter()
+        .rev()
+        .filter(|row| match row {
+            Row::Link(row) => later.insert(&row.id),
+            Row::Escrow(row) => later.insert(&row.escrow), // of another length than the name of any link
+            _ => true,
+        })
+        .collect();
+    last.reverse();
+    last.into_iter().map(|row| statement(node, row)).collect()
 }
 
 fn statement(node: i64, row: &Row) -> Result<Statement<'_>> {
@@ -91,15 +98,6 @@ fn request(row: &RequestRow) -> Result<Vec<Value<'_>>> {
     let (due, outcome) = (Value::Int(row.due.as_i64()), name(row.outcome.name()));
     let (site, code) = (maybe(row.site.as_deref()), maybe(row.code.as_deref()));
     Ok(vec![bytes(&row.id), number(row.at)?, cut(&row.kind), cut(&row.who), site, due, outcome, code])
-}
-
-/// Does `later` replace `row`, so that `row` need not be written at all?
-fn replaces(later: &Row, row: &Row) -> bool {
-    match (later, row) {
-        (Row::Link(a), Row::Link(b)) => a.id == b.id,
-        (Row::Escrow(a), Row::Escrow(b)) => a.escrow == b.escrow,
-        _ => false,
-    }
 }
 
 fn role(role: Role) -> &'static str {

@@ -19,7 +19,7 @@ if "$1/initdb" -D data -U magicwave -A trust -E UTF8 --locale C --no-sync >log 2
         -c shared_buffers=16MB -c autovacuum=off -c fsync="$3" >>log 2>&1 &
     touch begun
     cat >/dev/null
-    kill -INT $!
+    kill -QUIT $!
     wait $!
 else
     touch failed

@@ -1,10 +1,11 @@
 //! What holds of PostgreSQL alone: several nodes in one database, and connections that get lost.
 use super::rows::*;
 use crate::postgres;
-use magicwave::config::Database;
+use magicwave::config::{Database, GatewayConfig};
 use magicwave::gateway::port::Row;
 use magicwave::store::{Postgres, Reader, Store};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const OTHER: [u8; 32] = [12; 32];
 
@@ -154,4 +155,19 @@ async fn a_reader_may_be_dropped_inside_an_asynchronous_task() {
     assert!(links.is_empty());
     drop(reader);
     drop(store);
+}
+
+#[test]
+fn a_node_does_not_begin_new_books_while_it_has_some_elsewhere() {
+    let (file, server, database) = (dir(), dir(), postgres::database());
+    let open = |dir: &TempDir, database: Option<&Database>| {
+        let config = GatewayConfig::parse(&config(dir.path(), database)).expect("good");
+        magicwave::store::open(&config, &ME).map(drop).map_err(|e| e.code)
+    };
+    for _ in 0..2 {
+        assert_eq!(open(&file, None), Ok(()));
+        assert_eq!(open(&server, Some(&database)), Ok(()));
+        assert_eq!(open(&file, Some(&database)), Err("MW-STORE-11"));
+        assert_eq!(open(&server, None), Err("MW-STORE-11"));
+    }
 }

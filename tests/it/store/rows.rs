@@ -4,8 +4,10 @@ use magicwave::config::Database;
 use magicwave::gateway::chain::{HopRow, PayeeShare, PaymentRow, PaymentState};
 use magicwave::gateway::link::{EscrowRow, EscrowState, LinkRow, Partner, Role};
 use magicwave::gateway::port::{MoneyEvent, RequestOutcome, RequestRow, Row};
+use magicwave::stellar::keys::{SecretSeed, account_id};
 use magicwave::store::{FILE, Postgres, Reader, Sqlite, Store};
 use magicwave::units::Stroops;
+use std::path::Path;
 use tempfile::TempDir;
 
 pub const DAY: u64 = 86_400_000;
@@ -92,6 +94,18 @@ macro_rules! on_both {
     };
 }
 pub(super) use on_both;
+
+/// A client's configuration with its books in a directory or a database.
+pub fn config(dir: &Path, database: Option<&Database>) -> String {
+    let issuer = account_id(&SecretSeed::from_bytes(&[7; 32]).public());
+    let database = database.map(|database| format!("[database]\nurl = \"{}\"\n", database.url)).unwrap_or_default();
+    format!(
+        "role = \"client\"\nstate_dir = {dir:?}\napi_socket = \"/s/api.sock\"\n{database}\
+         [wallet]\nseed_file = \"/s/seed\"\n[ledger]\nhorizon = \"https://horizon.example\"\npassphrase = \"tests\"\n\
+         asset_code = \"MWT\"\nasset_issuer = \"{issuer}\"\n\
+         [pay]\nahead_bytes = 65536\nmax_price = 1024\nmax_fee = 8\nday = 1000\nsite = 1000\n"
+    )
+}
 
 pub fn amount(stroops: u64) -> Stroops {
     Stroops::new(stroops).expect("an amount")

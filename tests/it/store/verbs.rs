@@ -2,7 +2,7 @@
 use super::rows::*;
 use magicwave::gateway::chain::PaymentRow;
 use magicwave::gateway::port::{RequestOutcome, RequestRow, Row};
-use magicwave::stellar::keys::{SecretSeed, account_id};
+use magicwave::stellar::keys::account_id;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,19 +14,12 @@ on_both! {
     what_is_wrong_in_the_books_is_said_and_the_status_tells,
 }
 
-/// A configuration that says where the store lies.
+/// The file of a configuration that says where the store lies.
 fn configure(place: &Place, home: &TempDir) -> String {
-    let issuer = account_id(&SecretSeed::from_bytes(&[7; 32]).public());
-    let (dir, database) = match place {
-        Place::Sqlite(dir) => (dir.path().display().to_string(), String::new()),
-        Place::Postgres(database) => ("/nonexistent".into(), format!("[database]\nurl = \"{}\"\n", database.url)),
+    let text = match place {
+        Place::Sqlite(dir) => config(dir.path(), None),
+        Place::Postgres(database) => config(Path::new("/nonexistent"), Some(database)),
     };
-    let text = format!(
-        "role = \"client\"\nstate_dir = \"{dir}\"\napi_socket = \"/s/api.sock\"\n{database}\
-         [wallet]\nseed_file = \"/s/seed\"\n[ledger]\nhorizon = \"https://horizon.example\"\npassphrase = \"tests\"\n\
-         asset_code = \"MWT\"\nasset_issuer = \"{issuer}\"\n\
-         [pay]\nahead_bytes = 65536\nmax_price = 1024\nmax_fee = 8\nday = 1000\nsite = 1000\n"
-    );
     let path = home.path().join("gateway.toml");
     std::fs::write(&path, text).expect("written");
     path.display().to_string()
