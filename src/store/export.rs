@@ -39,6 +39,9 @@ pub enum Field {
     Text(String),
 }
 
+/// A row of the database as a line.
+type Make = fn(&Line<'_>) -> Result<Vec<Field>>;
+
 const PAYMENTS: &str = "SELECT body FROM payments WHERE node = $1 AND at >= $2 AND at < $3 ORDER BY at, id";
 const REQUESTS: &str = concat!(request_columns!(), "AND at >= $2 AND at < $3 ORDER BY at, id");
 const JOURNAL: &str = concat!(event_columns!(), "AND at >= $2 AND at < $3 ORDER BY seq");
@@ -104,7 +107,7 @@ impl Reader {
         to_ms: u64,
         take: &mut dyn FnMut(&[Field]) -> Result<()>,
     ) -> Result<()> {
-        let (sql, make): (_, fn(&Line<'_>) -> Result<Vec<Field>>) = match topic {
+        let (sql, make): (_, Make) = match topic {
             Topic::Payments => (PAYMENTS, |line| payment(line.body(0)?)),
             Topic::Requests => (REQUESTS, request_fields),
             Topic::Journal => (JOURNAL, event_fields),
