@@ -132,3 +132,57 @@ fn no_effect_leaves_before_its_rows_are_durable_and_none_when_they_are_not() {
     assert_eq!(result.expect_err("not durable").code, "MW-STORE-4");
     assert_eq!(steps, [Step::Failed], "nothing may leave");
 }
+
+/// A store that is lost, with whatever was not yet said to it.
+struct Lost;
+
+impl Store for Lost {
+    fn load(&mut self, _: u32, _: u64) -> Result<Snapshot> {
+        Ok(Snapshot::default())
+    }
+    fn commit(&mut self, _: &[Row]) -> Result<()> {
+        panic!("there is no row in this test")
+    }
+    fn alive(&mut self) -> Result<()> {
+        Err(Error::later("MW-STORE-7", "the connection is lost"))
+    }
+}
+
+#[test]
+fn no_effect_without_rows_leaves_when_the_store_is_lost() {
+    let me = Identity::new(Wallet::new(SecretSeed::from_bytes(&[9; 32])), network(), asset());
+    let links = Links::load(me, limits(), vec![], vec![]).expect("empty");
+    let steps = Steps::default();
+    let (gateway, world) = (Gateway::new(links, None, None), Leaving(steps.clone()));
+    let mut reactor = Reactor::new(gateway, Lost, world, SmallRng::seed_from_u64(1), Arc::default());
+    let (events, inbox) = sync_channel(8);
+    events.send(Event::Close { call: 1 }).expect("room");
+    assert_eq!(reactor.run_once(&inbox).expect_err("lost").code, "MW-STORE-7");
+    assert_eq!(*steps.lock().expect("not poisoned"), [], "its answer may not leave");
+}
+
+#[test]
+fn the_status_counts_what_shares_a_commit() {
+    let mut pairs = Pairs::new(1, 1, 1, &limits());
+    pairs.open(1, 0);
+    let told: Vec<Message> = pairs.log.iter().filter(|(to, _)| *to == 0).map(|(_, message)| message.clone()).collect();
+    let me = Identity::new(pairs.nodes[0].wallet.clone(), network(), asset());
+    let links = Links::load(me, limits(), vec![], vec![]).expect("empty");
+    let (steps, status) = (Steps::default(), Arc::new(Mutex::new(Default::default())));
+    let store = Noting { steps: steps.clone(), works: true };
+    let (gateway, world) = (Gateway::new(links, None, None), Leaving(steps.clone()));
+    let mut reactor = Reactor::new(gateway, store, world, SmallRng::seed_from_u64(1), status.clone());
+    let (events, inbox) = sync_channel(64);
+    events.send(Event::Passing { circ: 5, prev: None, next: None }).expect("room");
+    let count = told.len() as u64 + 1;
+    for message in told {
+        let (own, peer) = Default::default();
+        events.send(Event::Message { circ: 5, hop: 0, message, own, peer }).expect("room");
+    }
+    reactor.run_once(&inbox).expect("durable");
+    let commits = status.lock().expect("not poisoned").commits;
+    let rows: u64 =
+        steps.lock().expect("not poisoned").iter().map(|s| if let Step::Commit(n) = s { *n as u64 } else { 0 }).sum();
+    assert!(rows > 1);
+    assert_eq!((commits.batches, commits.events, commits.rows, commits.rows_max), (1, count, rows, rows));
+}
