@@ -4,6 +4,7 @@ use super::chain::serve::{Key, Serve};
 use super::core::message::{ID_LEN, Message, RefusalCode};
 use super::link::{CircuitNews, LinkSummary, Links, Partner};
 use super::port::*;
+use crate::error::Error;
 use rand::Rng;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -141,6 +142,13 @@ impl Gateway {
             Event::Flush => self.links.flush_all(now, rng, out),
             Event::Close { call } => {
                 let answer = Answer::Closing(self.links.close(now, None, out));
+                out.effects.push(Effect::Answer { call, answer });
+            }
+            Event::Policy { call, ask } => {
+                let answer = match &mut self.pay {
+                    Some(pay) => pay.on_policy(now, ask, out),
+                    None => Answer::Unchanged(Error::never("MW-POL-1", "This node pays nothing; it has no [pay].")),
+                };
                 out.effects.push(Effect::Answer { call, answer });
             }
         }

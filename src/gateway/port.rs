@@ -282,6 +282,13 @@ pub enum Event {
         /// Names the call for `Effect::Answer`.
         call: u64,
     },
+    /// A person looks at the policy or changes it; answered with `Answer::Policy`, or `Answer::Unchanged`.
+    Policy {
+        /// Names the call for `Effect::Answer`.
+        call: u64,
+        /// What is asked.
+        ask: super::core::policy::PolicyAsk,
+    },
 }
 
 /// What the http front of a site asks.
@@ -303,7 +310,7 @@ pub enum SiteAsk {
     },
 }
 
-/// Answers to `Event::Site`, `Event::Pay` and `Event::Close`.
+/// Answers to `Event::Site`, `Event::Pay`, `Event::Close` and `Event::Policy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Messages of the gateway.
@@ -334,6 +341,10 @@ pub enum Answer {
     Lost(super::core::message::RefusalCode),
     /// All links on which we pay are being closed: what comes back, and when.
     Closing(Vec<super::link::Returning>),
+    /// The policy as it stands now, durable.
+    Policy(Box<super::core::policy::PolicyView>),
+    /// It could not be changed as asked (`MW-POL-*`), and nothing was.
+    Unchanged(crate::error::Error),
 }
 
 impl Answer {
@@ -448,6 +459,8 @@ pub enum Row {
     Payment(Box<super::chain::PaymentRow>),
     /// The append-only journal of money events.
     Event(MoneyEvent),
+    /// Ceilings, budgets and rules of the paying side; there is one such row.
+    Policy(Box<super::core::policy::PolicyRow>),
 }
 
 /// One line of the journal.

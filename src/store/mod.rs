@@ -14,12 +14,10 @@ pub use sqlite::{FILE, Sqlite};
 
 use crate::error::Result;
 use crate::gateway::chain::{HopRow, PaymentRow, PaymentState};
-use crate::gateway::core::message::Id;
-use crate::gateway::core::policy::{OTHER_SITES, SITES_MAX, Spent};
+use crate::gateway::core::policy::{OTHER_SITES, PolicyRow, SITES_MAX, Spent, site_id};
 use crate::gateway::link::{EscrowRow, LinkRow};
 use crate::gateway::port::Row;
 use crate::units::Stroops;
-use sha2::{Digest, Sha256};
 
 /// Durable state of a node. Errors: `MW-STORE-*`, see [`Sqlite`].
 pub trait Store {
@@ -40,6 +38,8 @@ pub struct Snapshot {
     pub hops: Vec<HopRow>,
     /// Payments of the client in the last two days, and those dated later, oldest first.
     pub payments: Vec<PaymentRow>,
+    /// What the person set while the node ran, if anything.
+    pub policy: Option<PolicyRow>,
 }
 
 /// Milliseconds of a day.
@@ -70,13 +70,6 @@ impl Snapshot {
     pub fn unfinished(&self) -> impl Iterator<Item = &PaymentRow> {
         self.payments.iter().filter(|p| p.state == PaymentState::Signed)
     }
-}
-
-/// A site's name in the budget: the first 16 bytes of SHA-256 of its `host[:port]`.
-fn site_id(site: &str) -> Id {
-    let mut id = Id::default();
-    id.copy_from_slice(&Sha256::digest(site.as_bytes())[..16]);
-    id
 }
 
 fn add(sum: &mut Stroops, amount: Stroops) {

@@ -13,7 +13,11 @@ const ESCROW: &str = "INSERT OR REPLACE INTO escrows (escrow, link, role, state,
 const HOP: &str = "INSERT OR REPLACE INTO hops (hop, at, amount_in, amount_out, body) VALUES (?1, ?2, ?3, ?4, ?5)";
 const PAYMENT: &str =
     "INSERT OR REPLACE INTO payments (id, at, state, service, total, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const SETTING: &str = "INSERT OR REPLACE INTO settings (name, body) VALUES (?1, ?2)";
 const EVENT: &str = "INSERT INTO events (at, what, link, hop, amount, fee) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+/// Name of the policy among the settings.
+pub(super) const POLICY: &str = "policy";
 
 /// Writes one row inside the transaction that is open on `db`.
 pub(super) fn write(db: &Connection, row: &Row) -> Result<()> {
@@ -51,6 +55,7 @@ pub(super) fn write(db: &Connection, row: &Row) -> Result<()> {
             let (at, amount, fee) = (int(event.at)?, event.amount.as_i64(), int(event.fee)?);
             run(EVENT, params![at, event.what, event.link, event.hop, amount, fee])
         }
+        Row::Policy(row) => run(SETTING, params![POLICY, json(row)?]),
     }
 }
 
@@ -59,6 +64,7 @@ pub(super) fn replaces(later: &Row, row: &Row) -> bool {
     match (later, row) {
         (Row::Link(a), Row::Link(b)) => a.id == b.id,
         (Row::Escrow(a), Row::Escrow(b)) => a.escrow == b.escrow,
+        (Row::Policy(_), Row::Policy(_)) => true,
         _ => false,
     }
 }

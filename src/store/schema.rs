@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use rusqlite::Connection;
 
 /// Version of the tables.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Says whose file it is ("MWv1").
 const APPLICATION: i32 = 0x4d57_7631;
@@ -64,6 +64,12 @@ CREATE VIEW balances AS SELECT
     FROM events WHERE link IS NOT NULL GROUP BY link;
 ";
 
+/// Version 2 to 3: what a person set while the node ran, JSON by name.
+const SETTINGS: &str = "CREATE TABLE settings (name TEXT PRIMARY KEY NOT NULL, body TEXT NOT NULL) STRICT;";
+
+/// Steps from each version to the next; a new file takes them all.
+const STEPS: &[&str] = &[TABLES, RETURNS, SETTINGS];
+
 /// Makes the tables in a new file; leaves those of this version alone. `MW-STORE-3`: another program's file, or of a
 /// later version.
 pub(super) fn prepare(db: &mut Connection) -> Result<()> {
@@ -74,19 +80,20 @@ pub(super) fn prepare(db: &mut Connection) -> Result<()> {
     if application == i64::from(APPLICATION) && version == i64::from(VERSION) {
         return Ok(());
     }
-    if application == i64::from(APPLICATION) && version == 1 {
-        let tx = db.transaction().map_err(failed)?;
-        tx.execute_batch(RETURNS).map_err(failed)?;
-        tx.pragma_update(None, "user_version", VERSION).map_err(failed)?;
-        return tx.commit().map_err(failed);
-    }
-    if application != 0 || version != 0 {
-        let text =
-            format!("The store has version {version}, this program knows {VERSION}; use the program that wrote it.");
-        return Err(Error::never("MW-STORE-3", text));
-    }
+    let known = application == i64::from(APPLICATION) && (1..i64::from(VERSION)).contains(&version);
+    let done = match usize::try_from(version) {
+        Ok(done) if known || (application == 0 && done == 0) => done,
+        _ => {
+            let text = format!(
+                "The store has version {version}, this program knows {VERSION}; use the program that wrote it."
+            );
+            return Err(Error::never("MW-STORE-3", text));
+        }
+    };
     let tx = db.transaction().map_err(failed)?;
-    tx.execute_batch(TABLES).and_then(|()| tx.execute_batch(RETURNS)).map_err(failed)?;
+    for step in STEPS.iter().skip(done) {
+        tx.execute_batch(step).map_err(failed)?;
+    }
     tx.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
     tx.pragma_update(None, "user_version", VERSION).map_err(failed)?;
     tx.commit().map_err(failed)

@@ -77,6 +77,7 @@ impl Store for Sqlite {
             escrows: bodies(&self.db, "SELECT body FROM escrows", [])?,
             hops: bodies(&self.db, hop, [hops])?,
             payments: bodies(&self.db, days, rusqlite::params![PAYMENTS_READ, since, until])?,
+            policy: bodies(&self.db, "SELECT body FROM settings WHERE name = ?1", [record::POLICY])?.pop(),
         })
     }
 

@@ -157,7 +157,7 @@ fn only_the_owner_can_read_any_file_of_the_store() {
 
 #[test]
 fn a_foreign_or_newer_file_is_refused_and_left_alone() {
-    for (application, version) in [(1, 1), (0, 7), (0x4d57_7631, 3)] {
+    for (application, version) in [(1, 1), (0, 7), (0x4d57_7631, 4)] {
         let dir = dir();
         let db = raw(dir.path());
         db.pragma_update(None, "application_id", application).expect("set");
@@ -233,8 +233,10 @@ fn a_store_of_the_first_version_is_brought_up_to_date_with_its_rows() {
     store.commit(&rows).expect("committed");
     drop(store);
     let db = raw(dir.path());
-    db.execute_batch("DROP VIEW balances; CREATE VIEW balances AS SELECT 1 AS signed; PRAGMA user_version = 1;")
-        .expect("as it was");
+    db.execute_batch(
+        "DROP TABLE settings; DROP VIEW balances; CREATE VIEW balances AS SELECT 1 AS signed; PRAGMA user_version = 1;",
+    )
+    .expect("as it was");
     drop(db);
     for _ in 0..2 {
         let mut store = open(&dir);

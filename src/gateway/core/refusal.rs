@@ -82,6 +82,8 @@ reasons! {
     92 BUDGET_SITE "budget_site" Never "The payer's budget for this site is used up for the day.";
     93 BUDGET_KIND "budget_kind" Never "The payer's budget for this kind of service is used up for the day.";
     94 NO_FUNDS "no_funds" Later "The payer's wallet does not hold enough.";
+    95 APPROVAL_WANTED "approval_wanted" Later "A person is asked whether to pay this, and has not answered yet.";
+    96 NOT_ALLOWED "not_allowed" Never "The payer's rules, or the payer when asked, say no to this payment.";
 }
 
 impl RefusalCode {

@@ -3,6 +3,7 @@ mod due;
 mod edges;
 mod hops;
 mod passes;
+mod policy;
 mod service;
 mod status;
 
@@ -12,7 +13,7 @@ pub use status::{CircuitStatus, HopStatus, Refused, Stamped};
 use super::pass::{Pass, Via};
 use crate::gateway::core::message::*;
 use crate::gateway::core::offer::denomination_at_most;
-use crate::gateway::core::policy::Budget;
+use crate::gateway::core::policy::{Account, Approvals, Budget, Policy};
 use crate::gateway::link::Links;
 use crate::gateway::port::*;
 use crate::units::Stroops;
@@ -92,6 +93,10 @@ pub struct Pay {
     circuits: HashMap<CircuitId, Circuit>,
     passes: Vec<Pass>,
     budget: Budget,
+    /// As the configuration file says.
+    configured: Policy,
+    approvals: Approvals,
+    account: Account,
     edges: edges::Edges,
     /// Paid for each web session.
     webs: HashMap<Id, Stroops>,
@@ -108,7 +113,10 @@ impl Pay {
             secret,
             circuits: HashMap::new(),
             passes: Vec::new(),
+            configured: budget.policy().clone(),
             budget,
+            approvals: Approvals::default(),
+            account: Account::default(),
             edges: edges::Edges::default(),
             webs: HashMap::new(),
             refused: Vec::new(),
