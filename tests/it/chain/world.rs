@@ -10,7 +10,7 @@ use magicwave::gateway::chain::{HopRow, PaymentRow};
 use magicwave::gateway::core::codec;
 use magicwave::gateway::core::message::{AccountKey, Id, Message, Offer, RefusalCode, ServiceKind};
 use magicwave::gateway::core::offer::Terms;
-use magicwave::gateway::core::policy::{Budget, Limits as BudgetLimits};
+use magicwave::gateway::core::policy::{Budget, Limits as BudgetLimits, Policy, PolicyRow, Rule};
 use magicwave::gateway::link::{EscrowRow, Limits, LinkRow, Readiness, Role};
 use magicwave::gateway::node::Gateway;
 use magicwave::gateway::port::*;
@@ -50,6 +50,7 @@ pub struct Setup {
     pub day: u64,
     pub site: u64,
     pub max_price: Price,
+    pub rules: Vec<Rule>,
     pub limits: Limits,
 }
 
@@ -71,6 +72,7 @@ impl Default for Setup {
             day: 100 * UNIT,
             site: 100 * UNIT,
             max_price: Price(1 << 24),
+            rules: Vec::new(),
             limits,
         }
     }
@@ -82,6 +84,8 @@ pub struct Node {
     pub escrows: BTreeMap<AccountKey, String>,
     pub hops: Vec<HopRow>,
     pub payments: BTreeMap<Id, PaymentRow>,
+    /// What the person set.
+    pub policy: Option<PolicyRow>,
     /// (what, amount) of the journal.
     pub journal: Vec<(String, Stroops)>,
     /// Dies after so many more steps, before (true) or after its rows are durable.
@@ -137,6 +141,7 @@ impl World {
                 escrows: BTreeMap::new(),
                 hops: Vec::new(),
                 payments: BTreeMap::new(),
+                policy: None,
                 journal: Vec::new(),
                 crash: None,
             };
@@ -215,7 +220,9 @@ impl World {
             };
             let mut secret = [0; 32];
             self.rng.fill_bytes(&mut secret);
-            Pay::new(terms, secret, Budget::new(limits, Default::default()))
+            let configured = Policy::new(limits.clone()).with_rules(self.setup.rules.clone()).expect("rules");
+            let kept = self.nodes.get(node).and_then(|node| node.policy.clone());
+            Pay::new(terms, secret, Budget::new(limits, Default::default())).with_policy(configured, kept)
         });
         Gateway::new(links, serve, pay)
     }
@@ -288,6 +295,7 @@ impl World {
                 }
                 Row::Payment(row) => drop(node.payments.insert(row.id, *row)),
                 Row::Event(event) => node.journal.push((event.what, event.amount)),
+                Row::Policy(row) => node.policy = Some(*row),
             }
         }
     }
