@@ -156,7 +156,7 @@ fn nothing_of_worth(out: &Out) {
             ),
             Effect::Watch { .. } | Effect::Query { .. } | Effect::Launch { .. } | Effect::Close { .. } => true,
             Effect::Ledger(call) => !matches!(call, LedgerCall::Submit { .. }),
-            Effect::Grant { .. } | Effect::Http { .. } | Effect::Answer { .. } => false,
+            Effect::Grant { .. } | Effect::Http { .. } | Effect::Answer { .. } | Effect::Abandon { .. } => false,
         };
         assert!(fine, "{effect:?}");
     }

@@ -346,6 +346,7 @@ impl Links {
     fn strand(&mut self, row: &EscrowRow) {
         if row.role == Role::Payer {
             self.stranded = self.stranded.add(row.tied_up()).unwrap_or(Stroops::MAX);
+            self.own.paid |= !row.total.is_zero();
         }
     }
 

@@ -23,8 +23,10 @@ pub(super) struct Own {
     /// Tag of the question that is open, and when it was asked.
     busy: Option<(u64, u64)>,
     due_ms: u64,
-    heard_ms: u64,
+    /// Since when the ledger was asked in vain, 0 = it was not.
     deaf_since_ms: u64,
+    /// A lane that is over was paid on.
+    pub(super) paid: bool,
 }
 
 /// The operator's money in escrows. Stroops of the payment asset unless it says native.
@@ -81,7 +83,7 @@ impl Links {
             }
             return;
         }
-        (self.own.heard_ms, self.own.deaf_since_ms) = (now_ms, 0);
+        self.own.deaf_since_ms = 0;
         match result {
             LedgerResult::Account(view) if view.account == self.me.account() => {
                 let native = Identity::spendable_native(view, self.limits.base_reserve);
@@ -147,7 +149,7 @@ impl Links {
             in_escrows: left.add(waits).unwrap_or(Stroops::MAX),
             deposit: self.limits.deposit,
             escrow_native: (ESCROW_RESERVES * self.limits.base_reserve + FEE_RESERVE).saturating_add(native_deposit),
-            heard_ms: self.own.heard_ms,
+            paid: self.own.paid || payers().any(|row| !row.total.is_zero()),
             deaf_since_ms: self.own.deaf_since_ms,
         }
     }

@@ -111,6 +111,8 @@ pub struct World {
     pub deaf: HashSet<(usize, u8)>,
     pub exchanges: HashMap<u64, Option<Id>>,
     pub answers: Vec<(usize, u64, Answer)>,
+    /// Circuits that no new stream is to use.
+    pub abandoned: Vec<CircuitId>,
 }
 
 impl World {
@@ -130,6 +132,7 @@ impl World {
             deaf: HashSet::new(),
             exchanges: HashMap::new(),
             answers: Vec::new(),
+            abandoned: Vec::new(),
             base,
             setup,
         };
@@ -360,6 +363,7 @@ impl World {
             Effect::Query { circ } => self.query(node, circ),
             Effect::Launch { token, relay, one_hop } => self.launch(node, token, relay, one_hop),
             Effect::Close { circ } => self.cut(circ, None),
+            Effect::Abandon { circ } => self.abandoned.push(circ),
             Effect::Ledger(call) => self.call(node, call),
         }
     }

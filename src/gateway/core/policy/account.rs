@@ -43,6 +43,8 @@ pub struct Account {
     pub native: Option<u64>,
     /// Unix milliseconds of that look, 0 = never.
     pub seen_ms: u64,
+    /// Circuits are used unpaid, since one after the other had a hop above the ceilings.
+    pub no_circuit: bool,
 }
 
 /// What a node's links know of its money.
@@ -61,8 +63,8 @@ pub struct Purse {
     pub deposit: Stroops,
     /// Native stroops that the next escrow takes in reserves and fees.
     pub escrow_native: u64,
-    /// Unix milliseconds: the ledger last said anything.
-    pub heard_ms: u64,
+    /// Something was signed away once.
+    pub paid: bool,
     /// Unix milliseconds: since when the ledger was asked in vain, 0 = it was not.
     pub deaf_since_ms: u64,
 }
@@ -74,8 +76,6 @@ pub struct Facts {
     pub now_ms: u64,
     /// tor builds circuits.
     pub tor_up: bool,
-    /// Something was paid once.
-    pub paid: bool,
     /// No hop holds our cells back for want of payment.
     pub credit_left: bool,
     /// See [`Purse`].
@@ -86,6 +86,8 @@ pub struct Facts {
     pub budget: Stroops,
     /// What is left of it.
     pub budget_left: Stroops,
+    /// See [`Account`].
+    pub no_circuit: bool,
 }
 
 impl Account {
@@ -100,6 +102,7 @@ impl Account {
             spendable: purse.asset.map(|asset| asset.add(purse.in_escrows).unwrap_or(Stroops::MAX)),
             native: purse.native,
             seen_ms: purse.seen_ms,
+            no_circuit: facts.no_circuit,
         }
     }
 }
@@ -118,7 +121,7 @@ fn judge(f: &Facts) -> (AccountState, &'static str, &'static str) {
     let native_short = purse.native.is_some_and(|native| native < purse.escrow_native);
     let nothing_open = purse.in_escrows.is_zero();
     // Who never paid is not out of funds before its free windows are.
-    let trial = !f.paid && f.credit_left;
+    let trial = !purse.paid && f.credit_left;
     if nothing_open && !trial && native_short {
         let advice = "Send XLM to the account; payments go on by themselves.";
         return (OutOfFundsNative, "The account holds too little XLM for the reserve and fees of an escrow.", advice);
@@ -127,7 +130,7 @@ fn judge(f: &Facts) -> (AccountState, &'static str, &'static str) {
         let advice = "Send the payment asset to the account; payments go on by themselves.";
         return (OutOfFundsAsset, "The account holds too little of the payment asset for an escrow.", advice);
     }
-    if !f.paid {
+    if !purse.paid {
         return match (asset_short || native_short, nothing_open) {
             (true, true) => (
                 Trial,
@@ -153,6 +156,10 @@ fn judge(f: &Facts) -> (AccountState, &'static str, &'static str) {
         let text =
             "What is left of the payment asset lasts less than three days like the last, or is less than a deposit.";
         return (Low, text, "Send the payment asset to the account.");
+    }
+    if f.no_circuit {
+        let text = "Payments are made where they can be; circuit after circuit had a hop above the ceilings.";
+        return (Paying, text, "Raise the ceilings, or wait: other circuits are tried again after ten minutes.");
     }
     (Paying, "Payments are made.", "")
 }
