@@ -165,6 +165,7 @@ fn nothing_of_worth(out: &Out) {
             Row::Link(_) => true,
             Row::Escrow(row) => is_bare(row),
             Row::Event(event) => event.amount.is_zero(),
+            Row::Policy(_) => false,
             Row::Hop(_) | Row::Payment(_) => false,
         };
         assert!(fine, "{row:?}");

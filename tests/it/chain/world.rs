@@ -51,6 +51,8 @@ pub struct Setup {
     pub site: u64,
     pub max_price: Price,
     pub rules: Vec<Rule>,
+    /// A node that asks for 64 times the price of the others.
+    pub dear: Option<usize>,
     pub limits: Limits,
 }
 
@@ -73,6 +75,7 @@ impl Default for Setup {
             site: 100 * UNIT,
             max_price: Price(1 << 24),
             rules: Vec::new(),
+            dear: None,
             limits,
         }
     }
@@ -197,7 +200,7 @@ impl World {
             payee: self.base.nodes[node].wallet.account(),
             asset: self.base.nodes[node].links.asset(),
             kind: if node == SITE { ServiceKind::Http } else { ServiceKind::Tor },
-            price: PRICE,
+            price: if self.setup.dear == Some(node) { Price(64 * PRICE.0) } else { PRICE },
             fee: amount(if node == SITE { 0 } else { FEE }),
             credit_bytes: WINDOW,
             ahead_bytes: self.setup.ahead,
