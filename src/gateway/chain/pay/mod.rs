@@ -5,6 +5,7 @@ mod give_up;
 mod hops;
 mod passes;
 mod policy;
+mod requests;
 mod service;
 mod status;
 
@@ -111,6 +112,7 @@ pub struct Pay {
     webs: HashMap<Id, Stroops>,
     refused: Vec<Refused>,
     requests: u64,
+    requested: requests::Requests,
     settled: u64,
 }
 
@@ -132,6 +134,7 @@ impl Pay {
             webs: HashMap::new(),
             refused: Vec::new(),
             requests: 0,
+            requested: requests::Requests::default(),
             settled: 0,
         }
     }
@@ -205,7 +208,12 @@ impl Pay {
             state.got(receipt.paid);
             state.acknowledged = state.acknowledged.max(receipt.paid.min(state.paid));
             state.holds = false;
+            let covered = state.request.clone().filter(|request| request.amount_due <= state.acknowledged);
+            if let Some(request) = covered {
+                self.note_request(now, circ, index, &request);
+            }
         }
+        let Some(state) = self.circuits.get(&circ).and_then(|c| c.hops.get(index)) else { return };
         // A request has the rest of its checks first, and is named in the refusal.
         if !matches!(message, Message::PaymentRequest(_)) && !state.stamped.agrees() {
             self.counts_wrong(now, circ, index, out);
@@ -221,8 +229,17 @@ impl Pay {
                 }
             }
             Message::PaymentRequest(request) => {
-                self.on_request(now, circ, index, own, peer, request, out);
+                let before = self.circuits.get(&circ).and_then(|c| c.hops.get(index)?.request.clone());
+                let refused = self.on_request(now, circ, index, own, peer, request, out);
                 self.settle(now, rng, links, circ, out);
+                match refused {
+                    Some(code) => self.note_improper(now, circ, index, request, code),
+                    None => {
+                        // Its receipt may have crossed this one.
+                        let before = before.filter(|old| old.amount_due <= request.amount_paid);
+                        before.iter().chain([request]).for_each(|r| self.note_request(now, circ, index, r));
+                    }
+                }
             }
             other => self.on_pass_message(now, rng, links, Via::Hop(hop), other, out),
         }
