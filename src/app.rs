@@ -10,7 +10,7 @@ use crate::gateway::chain::pay::{Pay, Terms as PayTerms};
 use crate::gateway::chain::serve::Serve;
 use crate::gateway::core::message::{AccountKey, ServiceKind};
 use crate::gateway::core::offer::Terms as OfferTerms;
-use crate::gateway::core::policy::{Budget, Limits as BudgetLimits};
+use crate::gateway::core::policy::Budget;
 use crate::gateway::link::{Identity, Limits, Links};
 use crate::gateway::node::{Gateway, Status};
 use crate::gateway::port::Event;
@@ -199,18 +199,13 @@ fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Resul
             max_increment: PayTerms::increment_of(config.links.deposit),
             locks: pay.locks,
         };
-        let limits = BudgetLimits {
-            day: pay.day,
-            site: pay.site,
-            kinds: [pay.day; 3],
-            price_ceilings: [pay.max_price; 3],
-            fee_ceiling: pay.max_fee,
-        };
-        let mut all = Pay::new(terms, rand::random(), Budget::new(limits, spent));
+        let configured = pay.policy()?;
+        let budget = Budget::new(configured.limits.clone(), spent);
+        let mut all = Pay::new(terms, rand::random(), budget).with_policy(configured, snapshot.policy);
         all.resume(snapshot.payments.iter());
-        all
+        Ok::<_, Error>(all)
     });
-    Ok(Gateway::new(links, serve, pay))
+    Ok(Gateway::new(links, serve, pay.transpose()?))
 }
 
 fn limits(config: &GatewayConfig) -> Limits {

@@ -85,6 +85,12 @@ pub enum Effect {
     },
     /// Ask the ledger.
     Ledger(LedgerCall),
+    /// Origin: no new stream is to be attached to this circuit, which is not paid for; tor builds another by its own
+    /// rules when a stream wants one. What it carries already stays.
+    Abandon {
+        /// Which.
+        circ: CircuitId,
+    },
 }
 
 /// A call to the ledger; `tag` comes back with the answer.
@@ -292,6 +298,11 @@ pub enum Event {
         /// What it said.
         messages: Vec<Message>,
     },
+    /// How far tor is: it builds circuits, or it does not yet.
+    Tor {
+        /// It does.
+        up: bool,
+    },
     /// Time passes (about four times a second).
     Tick,
     /// Flush what can be flushed.
@@ -300,6 +311,13 @@ pub enum Event {
     Close {
         /// Names the call for `Effect::Answer`.
         call: u64,
+    },
+    /// A person looks at the policy or changes it; answered with `Answer::Policy`, or `Answer::Unchanged`.
+    Policy {
+        /// Names the call for `Effect::Answer`.
+        call: u64,
+        /// What is asked.
+        ask: super::core::policy::PolicyAsk,
     },
 }
 
@@ -322,7 +340,7 @@ pub enum SiteAsk {
     },
 }
 
-/// Answers to `Event::Site`, `Event::Pay` and `Event::Close`.
+/// Answers to `Event::Site`, `Event::Pay`, `Event::Close` and `Event::Policy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Messages of the gateway.
@@ -353,6 +371,10 @@ pub enum Answer {
     Lost(super::core::message::RefusalCode),
     /// All links on which we pay are being closed: what comes back, and when.
     Closing(Vec<super::link::Returning>),
+    /// The policy as it stands now, durable.
+    Policy(Box<super::core::policy::PolicyView>),
+    /// It could not be changed as asked (`MW-POL-*`), and nothing was.
+    Unchanged(crate::error::Error),
 }
 
 impl Answer {
@@ -481,6 +503,8 @@ pub enum Row {
     Payment(Box<super::chain::PaymentRow>),
     /// The append-only journal of money events.
     Event(MoneyEvent),
+    /// Ceilings, budgets and rules of the paying side; there is one such row.
+    Policy(Box<super::core::policy::PolicyRow>),
     /// A payment request as the paying side met it; the store keeps the newest ones.
     Request(Box<RequestRow>),
 }

@@ -72,6 +72,18 @@ pub enum PaymentState {
     Expired,
 }
 
+impl PaymentState {
+    /// Stable name, as in rows and exports.
+    pub fn name(self) -> &'static str {
+        match self {
+            PaymentState::Signed => "signed",
+            PaymentState::Complete => "complete",
+            PaymentState::Abandoned => "abandoned",
+            PaymentState::Expired => "expired",
+        }
+    }
+}
+
 /// One pass as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentRow {

@@ -13,7 +13,8 @@ pub type AccountKey = [u8; 32];
 pub type Signature = [u8; 64];
 
 /// What is sold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum ServiceKind {
     /// Relay cells on a tor circuit, both directions.

@@ -5,6 +5,7 @@ use super::identity::{self, Identity};
 use super::ledger::Ask;
 use super::limits::Limits;
 use super::lock::LockNews;
+use super::purse::Own;
 use super::rows::{EscrowRow, EscrowState, Held, LinkRow, Partner, Role};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{AccountKey, Claim, Id, Message, RefusalCode};
@@ -41,6 +42,8 @@ pub struct Links {
     pub(super) stranded: Stroops,
     /// What became of locks of ours, until it is taken; at most one per lane and lock.
     pub(super) news: Vec<LockNews>,
+    /// Our account as the ledger last showed it.
+    pub(super) own: Own,
 }
 
 /// The queue for our own account's sequence number: one transaction of it is in flight at a time.
@@ -240,6 +243,7 @@ impl Links {
             own_sequence: 0,
             stranded: Stroops::ZERO,
             news: Vec::new(),
+            own: Own::default(),
         };
         for row in rows.into_iter().filter(|row| !row.dropped) {
             let link = all.link_of(row);
@@ -359,6 +363,7 @@ impl Links {
     fn strand(&mut self, row: &EscrowRow) {
         if row.role == Role::Payer {
             self.stranded = self.stranded.add(row.tied_up()).unwrap_or(Stroops::MAX);
+            self.own.paid |= !row.total.is_zero();
         }
     }
 

@@ -48,6 +48,7 @@ mod lock;
 mod onwards;
 mod open_payee;
 mod open_payer;
+mod purse;
 mod reestablish;
 mod refund;
 mod rows;
@@ -61,6 +62,7 @@ pub use identity::Identity;
 pub use limits::Limits;
 pub use links::{LaneSummary, LinkSummary, Links};
 pub use lock::{LockNews, NewLock, Taken};
+pub use purse::{Liquidity, PayeeLiquidity, Tied};
 pub use rows::{
     Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Lock, Partner, RECENT, Recent, Role,
     Span, Tx,

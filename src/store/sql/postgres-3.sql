@@ -35,6 +35,9 @@ CREATE TABLE requests (
     PRIMARY KEY (node, id)
 );
 CREATE INDEX requests_at ON requests (node, at);
+CREATE TABLE settings (
+    node BIGINT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (node, name)
+);
 CREATE TABLE events (
     seq BIGINT PRIMARY KEY GENERATED ALWAYS AS IDENTITY, at BIGINT NOT NULL, what TEXT NOT NULL, link BYTEA,
     hop BYTEA, amount BIGINT NOT NULL CHECK (amount >= 0), fee BIGINT NOT NULL CHECK (fee >= 0),

@@ -1,5 +1,5 @@
 -- Version 2 to 3: the shape that PostgreSQL has too (every row says whose it is; a file has one node, number 1), payment
--- requests, the ledger transaction of a line of the journal, and out of the bodies what is added up or looked for.
+-- requests, what a person set while the node ran, the ledger transaction of a line of the journal, and out of the bodies what is added up or looked for.
 DROP VIEW balances;
 DROP INDEX hops_at;
 DROP INDEX payments_at;
@@ -50,6 +50,10 @@ CREATE TABLE requests (
     due INTEGER NOT NULL CHECK (due >= 0), outcome TEXT NOT NULL, code TEXT, PRIMARY KEY (node, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX requests_at ON requests (node, at);
+
+CREATE TABLE settings (
+    node INTEGER NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (node, name)
+) STRICT, WITHOUT ROWID;
 
 ALTER TABLE events ADD COLUMN node INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE events ADD COLUMN tx BLOB;

@@ -6,6 +6,7 @@ mod lazy;
 mod locked;
 mod losses;
 mod passes;
+mod policy;
 mod refusals;
 mod repeats;
 mod services;

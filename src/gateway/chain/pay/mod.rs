@@ -1,12 +1,16 @@
 //! The paying side: what a client owes on each of its circuits, and the passes that settle it.
 mod due;
 mod edges;
+mod give_up;
 mod hops;
 mod locks;
 mod passes;
+mod policy;
+mod requests;
 mod service;
 mod status;
 
+pub use give_up::{GIVEN_UP_MAX, WHILE_MS};
 pub use service::ServiceWish;
 pub use status::{CircuitStatus, HopStatus, Refused, Stamped};
 
@@ -14,7 +18,7 @@ use super::pass::{Pass, Via};
 use crate::gateway::core::locks::Locks;
 use crate::gateway::core::message::*;
 use crate::gateway::core::offer::denomination_at_most;
-use crate::gateway::core::policy::Budget;
+use crate::gateway::core::policy::{Account, Approvals, Budget, Policy};
 use crate::gateway::link::Links;
 use crate::gateway::port::*;
 use crate::units::Stroops;
@@ -90,6 +94,10 @@ struct Circuit {
     /// Number of hops, from the guard on, that understand payment cells.
     speaking: usize,
     rate: Rate,
+    /// Why nothing is paid on it any more.
+    given_up: Option<RefusalCode>,
+    /// Why nothing is paid on it just now: a rule, a budget, a person's word that is awaited.
+    waits: Option<RefusalCode>,
 }
 
 /// All that a client pays.
@@ -102,11 +110,19 @@ pub struct Pay {
     /// Locked passes that were given up, until their locks' time is over; the lanes of the guards bound them.
     waiting: Vec<locks::Waiting>,
     budget: Budget,
+    /// As the configuration file says.
+    configured: Policy,
+    approvals: Approvals,
+    account: Account,
+    tor_up: bool,
+    /// When circuits were given up for another.
+    given_up: Vec<u64>,
     edges: edges::Edges,
     /// Paid for each web session.
     webs: HashMap<Id, Stroops>,
     refused: Vec<Refused>,
     requests: u64,
+    requested: requests::Requests,
     settled: u64,
 }
 
@@ -119,11 +135,17 @@ impl Pay {
             circuits: HashMap::new(),
             passes: Vec::new(),
             waiting: Vec::new(),
+            configured: budget.policy().clone(),
             budget,
+            approvals: Approvals::default(),
+            account: Account::default(),
+            tor_up: false,
+            given_up: Vec::new(),
             edges: edges::Edges::default(),
             webs: HashMap::new(),
             refused: Vec::new(),
             requests: 0,
+            requested: requests::Requests::default(),
             settled: 0,
         }
     }
@@ -135,6 +157,7 @@ impl Pay {
 
     /// A circuit of tor's own is open.
     pub fn on_built(&mut self, circ: CircuitId, path: Vec<Hop>) {
+        self.tor_up = true;
         if self.circuits.len() >= MAX_CIRCUITS || self.circuits.contains_key(&circ) {
             return;
         }
@@ -161,7 +184,9 @@ impl Pay {
                 early: false,
             })
             .collect();
-        self.circuits.insert(circ, Circuit { hops, began: false, set: None, speaking, rate: Rate::default() });
+        let rate = Rate::default();
+        let circuit = Circuit { hops, began: false, set: None, speaking, rate, given_up: None, waits: None };
+        self.circuits.insert(circ, circuit);
     }
 
     /// A circuit is gone: its passes can get no further.
@@ -196,12 +221,19 @@ impl Pay {
             state.got(receipt.paid);
             state.acknowledged = state.acknowledged.max(receipt.paid.min(state.paid));
             state.holds = false;
+            let covered = state.request.clone().filter(|request| request.amount_due <= state.acknowledged);
+            if let Some(request) = covered {
+                self.note_request(now, circ, index, &request);
+            }
         }
+        let Some(state) = self.circuits.get(&circ).and_then(|c| c.hops.get(index)) else { return };
         // A request has the rest of its checks first, and is named in the refusal.
         if !matches!(message, Message::PaymentRequest(_)) && !state.stamped.agrees() {
             self.counts_wrong(now, circ, index, out);
         }
         match message {
+            // The answer to a hello that leads to no offer.
+            Message::Refusal(no) if no.subject == [0; ID_LEN] => self.on_no_offer(now, circ, index, no.code, out),
             Message::Offer(offer) => {
                 self.on_offer(now, circ, index, offer, out);
                 self.settle(now, rng, links, circ, out);
@@ -210,8 +242,17 @@ impl Pay {
                 }
             }
             Message::PaymentRequest(request) => {
-                self.on_request(now, circ, index, own, peer, request, out);
+                let before = self.circuits.get(&circ).and_then(|c| c.hops.get(index)?.request.clone());
+                let refused = self.on_request(now, circ, index, own, peer, request, out);
                 self.settle(now, rng, links, circ, out);
+                match refused {
+                    Some(code) => self.note_improper(now, circ, index, request, code),
+                    None => {
+                        // Its receipt may have crossed this one.
+                        let before = before.filter(|old| old.amount_due <= request.amount_paid);
+                        before.iter().chain([request]).for_each(|r| self.note_request(now, circ, index, r));
+                    }
+                }
             }
             other => self.on_pass_message(now, rng, links, Via::Hop(hop), other, out),
         }
@@ -268,11 +309,12 @@ impl Pay {
         }
         self.on_lock_news(now, rng, links, out);
         self.hello_again(now, out);
-        let waits = |c: &Circuit| c.began && c.wants(&self.terms);
+        let waits = |c: &Circuit| c.began && c.given_up.is_none() && c.wants(&self.terms);
         let waiting: Vec<CircuitId> = self.circuits.iter().filter(|(_, c)| waits(c)).map(|(id, _)| *id).collect();
         for circ in waiting {
             self.settle(now, rng, links, circ, out);
         }
+        self.look_at_account(now, links);
     }
 }
 

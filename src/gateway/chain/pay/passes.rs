@@ -4,13 +4,14 @@ use super::super::pass::{Pass, Payee, Stage, Step, Via};
 use super::edges::CLIENT;
 use super::{Pay, ServiceWish, watch, wire_hop};
 use crate::gateway::core::message::*;
+use crate::gateway::core::policy::site_id;
 use crate::gateway::core::price::{self, HopDue};
 use crate::gateway::link::{Links, NewLock, PayeeRef};
 use crate::gateway::port::*;
 use crate::units::Stroops;
 use hmac::{Hmac, KeyInit, Mac};
 use rand::Rng;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 /// What a payee says to whom its payer has no open link yet.
 const NOT_OPEN: [RefusalCode; 2] = [RefusalCode::NO_LINK, RefusalCode::ESCROW_PENDING];
@@ -173,6 +174,9 @@ impl Pay {
         let steps = match claim {
             Ok(claim) if again => pass.signed_first(now, claim),
             Ok(claim) => {
+                if let Some(site) = &pass.site {
+                    self.approvals.used(site);
+                }
                 if pass.lock.is_none() {
                     self.budget.commit(&pass.id, pass.total());
                 }
@@ -324,11 +328,4 @@ impl Pay {
         id.copy_from_slice(&mac.finalize().into_bytes()[..ID_LEN]);
         id
     }
-}
-
-/// A site's name in the budget.
-fn site_id(site: &str) -> Id {
-    let mut id = [0; ID_LEN];
-    id.copy_from_slice(&Sha256::digest(site.as_bytes())[..ID_LEN]);
-    id
 }
