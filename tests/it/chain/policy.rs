@@ -270,8 +270,10 @@ fn all_legs_of_a_set_are_given_up_with_one_and_those_that_join_it_later() {
     world.run(3);
     let mut given_up = world.abandoned.clone();
     given_up.sort_unstable();
-    assert_eq!(given_up, [idle, first, late]);
+    assert_eq!(given_up, [idle, first], "tor itself treats all legs as one, the late one too");
     assert_eq!(world.spent(), 0);
+    let circuits = world.nodes[CLIENT].gateway.status().circuits;
+    assert_eq!(circuits.iter().find(|c| c.circ == late).expect("it").given_up, Some("price_ceiling"));
 }
 
 #[test]
@@ -311,6 +313,25 @@ fn a_circuit_that_can_be_paid_begins_the_count_of_those_given_up_anew() {
     }
     assert_eq!(world.abandoned.len(), 2 * GIVEN_UP_MAX - 1);
     assert!(!world.refused(true).contains(&RefusalCode::NO_CIRCUIT));
+}
+
+#[test]
+fn a_circuit_with_a_hop_that_counts_wrong_gets_no_new_streams_and_pays_who_stands_before_it() {
+    let mut world = World::open(Setup::default());
+    let circ = busy(&mut world);
+    world.routes.get_mut(&circ).expect("the circuit").lie[2] = 1;
+    world.flow(circ, 20_000);
+    world.run(3);
+    let paid = |world: &World| world.books(N1).0;
+    let before = paid(&world);
+    for _ in 0..10 {
+        world.flow(circ, 2000);
+        world.run(1);
+    }
+    assert!(world.refused(true).contains(&RefusalCode::STAMP_MISMATCH));
+    assert_eq!(world.abandoned, [circ], "once");
+    assert!(paid(&world) > before);
+    world.check();
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Pay {
     ) {
         let Some(c) = self.circuits.get_mut(&circ) else { return };
         c.set = set;
-        self.join_given_up(circ, out);
+        self.join_given_up(circ);
         let Some(c) = self.circuits.get_mut(&circ) else { return };
         if idle || std::mem::replace(&mut c.began, true) || c.speaking == 0 {
             return;

@@ -96,6 +96,8 @@ struct Circuit {
     rate: Rate,
     /// Why nothing is paid on it any more.
     given_up: Option<RefusalCode>,
+    /// No new stream is to be attached to it.
+    left: bool,
     /// Why nothing is paid on it just now: a rule, a budget, a person's word that is awaited.
     waits: Option<RefusalCode>,
 }
@@ -115,7 +117,7 @@ pub struct Pay {
     approvals: Approvals,
     account: Account,
     tor_up: bool,
-    /// When circuits were given up for another.
+    /// When circuits were left for another.
     given_up: Vec<u64>,
     edges: edges::Edges,
     /// Paid for each web session.
@@ -185,7 +187,8 @@ impl Pay {
             })
             .collect();
         let rate = Rate::default();
-        let circuit = Circuit { hops, began: false, set: None, speaking, rate, given_up: None, waits: None };
+        let circuit =
+            Circuit { hops, began: false, set: None, speaking, rate, given_up: None, left: false, waits: None };
         self.circuits.insert(circ, circuit);
     }
 
@@ -314,6 +317,7 @@ impl Pay {
         for circ in waiting {
             self.settle(now, rng, links, circ, out);
         }
+        self.leave_stuck(now, out);
         self.look_at_account(now, links);
     }
 }
