@@ -4,6 +4,7 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+mod api;
 mod devnet;
 mod devnet_bench;
 mod devnet_demo;
@@ -25,6 +26,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// The daemon's local API
+    Api(api::Args),
     /// A private network on this machine
     Devnet(devnet::Args),
     /// Download a URL through tor and pay what its site asks for
@@ -38,6 +41,7 @@ enum Verb {
 /// Parses the command line and runs its verb.
 pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().verb {
+        Verb::Api(args) => api::run(args),
         Verb::Devnet(args) => devnet::run(args),
         Verb::Fetch(args) => fetch::run(args),
         Verb::Tor(args) => tor::run(args),

@@ -8,7 +8,7 @@ mod service;
 mod status;
 
 pub use service::ServiceWish;
-pub use status::{CircuitStatus, HopStatus, Refused, Stamped};
+pub use status::{CircuitStatus, HopStatus, OfferStatus, Refused, Stamped};
 
 use super::pass::{Pass, Via};
 use crate::gateway::core::message::*;
