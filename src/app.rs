@@ -14,7 +14,7 @@ use crate::gateway::chain::pay::{Pay, Terms as PayTerms};
 use crate::gateway::chain::serve::Serve;
 use crate::gateway::core::message::ServiceKind;
 use crate::gateway::core::offer::Terms as OfferTerms;
-use crate::gateway::core::policy::{Budget, Limits as BudgetLimits};
+use crate::gateway::core::policy::Budget;
 use crate::gateway::link::{Identity, Limits, Links};
 use crate::gateway::node::{Gateway, Status};
 use crate::gateway::port::Event;
@@ -210,16 +210,11 @@ fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Resul
             max_ahead_bytes: u64::from(pay.ahead_bytes),
             max_increment: PayTerms::increment_of(config.links.deposit),
         };
-        let limits = BudgetLimits {
-            day: pay.day,
-            site: pay.site,
-            kinds: [pay.day; 3],
-            price_ceilings: [pay.max_price; 3],
-            fee_ceiling: pay.max_fee,
-        };
-        Pay::new(terms, rand::random(), Budget::new(limits, spent))
+        let configured = pay.policy()?;
+        let budget = Budget::new(configured.limits.clone(), spent);
+        Ok::<_, Error>(Pay::new(terms, rand::random(), budget).with_policy(configured, snapshot.policy))
     });
-    Ok(Gateway::new(links, serve, pay))
+    Ok(Gateway::new(links, serve, pay.transpose()?))
 }
 
 fn limits(config: &GatewayConfig) -> Limits {

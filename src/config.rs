@@ -6,6 +6,7 @@
 mod check;
 
 use crate::error::{Error, Result};
+use crate::gateway::core::policy::Mode;
 use crate::stellar::asset::Asset;
 use crate::stellar::keys::parse_account_id;
 use crate::stellar::network::{NetworkId, PUBLIC};
@@ -146,6 +147,49 @@ pub struct Pay {
     pub day: Stroops,
     /// Budget per day and site.
     pub site: Stroops,
+    /// What happens to payments inside these limits.
+    #[serde(default)]
+    pub mode: Mode,
+    /// `[pay.tor]`: what differs for relays of circuits.
+    #[serde(default, skip_serializing_if = "KindPay::is_default")]
+    pub tor: KindPay,
+    /// `[pay.ipfs]`: what differs for IPFS providers.
+    #[serde(default, skip_serializing_if = "KindPay::is_default")]
+    pub ipfs: KindPay,
+    /// `[pay.http]`: what differs for web services.
+    #[serde(default, skip_serializing_if = "KindPay::is_default")]
+    pub http: KindPay,
+    /// `[[pay.rule]]`: what differs for one site; at most `RULES_MAX` with those of the kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule: Vec<SitePay>,
+}
+
+/// What differs for one kind of service; what is not said is as in `[pay]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindPay {
+    /// Budget per day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub day: Option<Stroops>,
+    /// Dearest offer that is taken, stroops per MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_price: Option<Price>,
+    /// What happens to payments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+}
+
+/// What differs for one site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SitePay {
+    /// `host[:port]` in lower case; the port only when it is not 80.
+    pub site: String,
+    /// What happens to payments.
+    pub mode: Mode,
+    /// Budget per day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub day: Option<Stroops>,
 }
 
 /// Escrows of links.

@@ -63,6 +63,7 @@ impl World for RealWorld {
                 }
             }
             Effect::Close { circ } => report("close", self.tor.close(circ)),
+            Effect::Abandon { circ } => report("abandon", self.tor.abandon(circ)),
             Effect::Ledger(call) => self.ask_ledger(call),
             Effect::Http { exchange, message } => self.ask_service(exchange, message),
             Effect::Answer { call, answer } => self.calls.answer(call, answer),

@@ -1,11 +1,12 @@
 //! Refuses values that cannot be meant; what is sold, by the protocol's own rules.
-use super::{GatewayConfig, Links, Offer, Pay, Policy, Role, Site};
+use super::{GatewayConfig, KindPay, Links, Offer, Pay, Policy, Role, Site, SitePay};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::ServiceKind;
 use crate::gateway::core::offer::{
     OFFER_TTL_MAX_S, PRICE_EXPONENT_MAX, Terms, WINDOW_MAX_BYTES, fee_permitted, price_permitted,
 };
 use crate::gateway::core::paths::{PREFIXES_MAX, Prices};
+use crate::gateway::core::policy::{Limits, Mode, Policy as CorePolicy, Rule, Target};
 use crate::units::Price;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -95,7 +96,38 @@ impl Pay {
     pub(super) fn check(&self) -> Result<()> {
         window("pay.ahead_bytes", self.ahead_bytes)?;
         require(self.ahead_bytes >= 1 << 16, || "pay.ahead_bytes: at least 65536".into())?;
-        require(self.site <= self.day, || "pay.site is more than pay.day".into())
+        require(self.site <= self.day, || "pay.site is more than pay.day".into())?;
+        let twice = |one: &&SitePay| self.rule.iter().filter(|other| other.site == one.site).count() > 1;
+        let twice = self.rule.iter().find(twice).map(|rule| rule.site.clone());
+        require(twice.is_none(), || format!("pay.rule: {:?} has two", twice.unwrap_or_default()))?;
+        self.policy()
+            .and_then(|policy| policy.limits.check())
+            .map_err(|e| Error::never("MW-CONF-3", format!("[pay]: {}", e.text)))
+    }
+
+    /// Limits and rules as the file says them.
+    pub fn policy(&self) -> Result<CorePolicy> {
+        let kinds = [&self.tor, &self.ipfs, &self.http];
+        let limits = Limits {
+            day: self.day,
+            site: self.site,
+            kinds: kinds.map(|kind| kind.day.unwrap_or(self.day)),
+            price_ceilings: kinds.map(|kind| kind.max_price.unwrap_or(self.max_price)),
+            fee_ceiling: self.max_fee,
+        };
+        let rule = |target, mode, day| Rule { target, mode, day };
+        let names = [ServiceKind::Tor, ServiceKind::Ipfs, ServiceKind::Http];
+        let kinds = names.into_iter().zip(kinds);
+        let kinds = kinds.filter_map(|(name, kind)| Some(rule(Target::Kind(name), kind.mode?, None)));
+        let all = (self.mode != Mode::Auto).then(|| rule(Target::All, self.mode, None));
+        let sites = self.rule.iter().map(|site| rule(Target::Site(site.site.clone()), site.mode, site.day));
+        CorePolicy::new(limits).with_rules(all.into_iter().chain(kinds).chain(sites))
+    }
+}
+
+impl KindPay {
+    pub(super) fn is_default(&self) -> bool {
+        *self == KindPay::default()
     }
 }
 

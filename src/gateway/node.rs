@@ -2,7 +2,8 @@
 use super::chain::pay::{CircuitStatus, Pay, Refused, ServiceWish};
 use super::chain::serve::{Key, Serve};
 use super::core::message::{ID_LEN, Message, RefusalCode};
-use super::link::{CircuitNews, LinkSummary, Links, Partner};
+use super::core::policy::Account;
+use super::link::{CircuitNews, LinkSummary, Links, Liquidity, Partner};
 use super::port::*;
 use crate::error::Error;
 use rand::Rng;
@@ -50,6 +51,10 @@ pub struct Status {
     pub refused: Vec<Refused>,
     /// Circuits of the paying side.
     pub circuits: Vec<CircuitStatus>,
+    /// How the account of the paying side stands.
+    pub account: Option<Account>,
+    /// What the money set aside for escrows is tied up in.
+    pub liquidity: Liquidity,
 }
 
 impl Gateway {
@@ -128,6 +133,11 @@ impl Gateway {
             Event::Http { exchange, messages } => {
                 if let Some(pay) = &mut self.pay {
                     pay.on_http(now, rng, &mut self.links, exchange, &messages, out);
+                }
+            }
+            Event::Tor { up } => {
+                if let Some(pay) = &mut self.pay {
+                    pay.on_tor(up);
                 }
             }
             Event::Tick => {
@@ -246,6 +256,8 @@ impl Gateway {
             settled,
             refused: self.pay.as_ref().map(|p| p.refused().to_vec()).unwrap_or_default(),
             circuits: self.pay.as_ref().map(Pay::circuits).unwrap_or_default(),
+            account: self.pay.as_ref().map(|pay| pay.account().clone()),
+            liquidity: self.links.liquidity(),
         }
     }
 }

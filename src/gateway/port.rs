@@ -85,6 +85,12 @@ pub enum Effect {
     },
     /// Ask the ledger.
     Ledger(LedgerCall),
+    /// Origin: no new stream is to be attached to this circuit, which is not paid for; tor builds another by its own
+    /// rules when a stream wants one. What it carries already stays.
+    Abandon {
+        /// Which.
+        circ: CircuitId,
+    },
 }
 
 /// A call to the ledger; `tag` comes back with the answer.
@@ -272,6 +278,11 @@ pub enum Event {
         exchange: u64,
         /// What it said.
         messages: Vec<Message>,
+    },
+    /// How far tor is: it builds circuits, or it does not yet.
+    Tor {
+        /// It does.
+        up: bool,
     },
     /// Time passes (about four times a second).
     Tick,

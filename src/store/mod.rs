@@ -51,6 +51,9 @@ impl Snapshot {
     pub fn spent(&self, now_ms: u64) -> Spent {
         let day = now_ms / DAY_MS;
         let mut spent = Spent { day, ..Spent::default() };
+        for payment in self.payments.iter().filter(|p| p.at / DAY_MS + 1 == day) {
+            add(&mut spent.before, payment.total);
+        }
         for payment in self.payments.iter().filter(|p| p.at / DAY_MS == day) {
             let kind = match payment.service.as_str() {
                 "tor" => 0,

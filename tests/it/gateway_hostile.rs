@@ -156,7 +156,7 @@ fn nothing_of_worth(out: &Out) {
             ),
             Effect::Watch { .. } | Effect::Query { .. } | Effect::Launch { .. } | Effect::Close { .. } => true,
             Effect::Ledger(call) => !matches!(call, LedgerCall::Submit { .. }),
-            Effect::Grant { .. } | Effect::Http { .. } | Effect::Answer { .. } => false,
+            Effect::Grant { .. } | Effect::Http { .. } | Effect::Answer { .. } | Effect::Abandon { .. } => false,
         };
         assert!(fine, "{effect:?}");
     }
@@ -165,6 +165,7 @@ fn nothing_of_worth(out: &Out) {
             Row::Link(_) => true,
             Row::Escrow(row) => is_bare(row),
             Row::Event(event) => event.amount.is_zero(),
+            Row::Policy(_) => false,
             Row::Hop(_) | Row::Payment(_) => false,
         };
         assert!(fine, "{row:?}");

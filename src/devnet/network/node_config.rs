@@ -1,8 +1,9 @@
 //! `gateway.toml` of the nodes that take part in payments: prices and limits for a network whose minutes count.
 use super::state::{MoneyView, NodeView, State};
 use super::topology::{NodeSpec, Role};
-use crate::config::{self, GatewayConfig, Ledger, Links, Offer, Pay, Policy, Site, StockClients, Wallet};
+use crate::config::{self, GatewayConfig, KindPay, Ledger, Links, Offer, Pay, Policy, Site, StockClients, Wallet};
 use crate::error::{Error, Result};
+use crate::gateway::core::policy::Mode;
 use crate::units::{Price, Stroops};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -83,7 +84,18 @@ fn offer() -> Result<Offer> {
 fn pay() -> Result<Pay> {
     let day = stroops(100 * 10_000_000)?;
     let (max_price, max_fee) = (Price(PRICE.0 * 4), stroops(FEE * 4)?);
-    Ok(Pay { ahead_bytes: AHEAD_MOST, max_price, max_fee, day, site: day })
+    Ok(Pay {
+        ahead_bytes: AHEAD_MOST,
+        max_price,
+        max_fee,
+        day,
+        site: day,
+        mode: Mode::Auto,
+        tor: KindPay::default(),
+        ipfs: KindPay::default(),
+        http: KindPay::default(),
+        rule: Vec::new(),
+    })
 }
 
 fn links() -> Result<Links> {

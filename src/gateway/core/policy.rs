@@ -7,7 +7,7 @@ mod decide;
 mod rules;
 mod view;
 
-pub use account::{Account, AccountState};
+pub use account::{Account, AccountState, Facts, LOW_BUDGET_PART, LOW_DAYS, OFFLINE_MS, Purse};
 pub use approvals::{APPROVAL_MS, APPROVALS_MAX, Approval, Approvals, Word};
 pub use decide::{Decision, Wish, decide};
 pub use rules::{Mode, Policy, PolicyRow, RULES_MAX, Rule, SITE_NAME_MAX, Target};
@@ -69,6 +69,9 @@ pub struct Spent {
     pub kinds: [Stroops; 3],
     /// By site, at most `SITES_MAX` + 1.
     pub sites: BTreeMap<Id, Stroops>,
+    /// In all on the day before.
+    #[serde(default)]
+    pub before: Stroops,
 }
 
 /// Money set aside for a payment under way.
@@ -162,8 +165,16 @@ impl Budget {
     /// A clock that goes back opens no new day.
     fn begin_day(&mut self, day: u64) {
         if day > self.spent.day {
-            self.spent = Spent { day, ..Spent::default() };
+            let before = if day == self.spent.day + 1 { total(self.spent.kinds.into_iter()) } else { Stroops::ZERO };
+            self.spent = Spent { day, before, ..Spent::default() };
         }
+    }
+
+    /// What is left of the whole budget of `day`, and the larger of what was spent on it and on the day before.
+    pub fn pace(&mut self, day: u64) -> (Stroops, Stroops) {
+        self.begin_day(day);
+        let (spent, reserved, limit) = self.everything();
+        (limit.saturating_sub(spent).saturating_sub(reserved), spent.max(self.spent.before))
     }
 
     /// Spent, reserved and the limit, for everything.

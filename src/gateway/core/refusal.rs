@@ -84,6 +84,8 @@ reasons! {
     94 NO_FUNDS "no_funds" Later "The payer's wallet does not hold enough.";
     95 APPROVAL_WANTED "approval_wanted" Later "A person is asked whether to pay this, and has not answered yet.";
     96 NOT_ALLOWED "not_allowed" Never "The payer's rules, or the payer when asked, say no to this payment.";
+    97 CIRCUIT_UNPAID "circuit_unpaid" Renew "The circuit has a hop that is not to be paid, so nobody is paid on it; take another circuit.";
+    98 NO_CIRCUIT "no_circuit" Later "Circuit after circuit had a hop that is not to be paid; for a while none is given up for another.";
 }
 
 impl RefusalCode {

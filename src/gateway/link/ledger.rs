@@ -15,6 +15,8 @@ const SPACE_MASK: u64 = 0xffff << 48;
 pub(super) enum Ask {
     /// How does our account stand?
     Own,
+    /// The same, only to know.
+    Purse,
     /// Take the lane's transaction.
     Submit(AccountKey),
     /// Is the lane's transaction in a ledger?
@@ -38,7 +40,7 @@ pub(super) enum Ask {
 }
 
 impl Links {
-    fn tag(&mut self, ask: Ask) -> u64 {
+    pub(super) fn tag(&mut self, ask: Ask) -> u64 {
         let tag = SPACE | (self.fresh() & !SPACE_MASK);
         self.asks.insert(tag, ask);
         tag
@@ -110,7 +112,13 @@ impl Links {
         if answer.tag & SPACE_MASK != SPACE {
             return false;
         }
-        let Some(ask) = self.asks.remove(&answer.tag) else { return true };
+        let ask = self.asks.remove(&answer.tag);
+        self.heard(now_ms, ask, &answer.result);
+        let Some(ask) = ask else { return true };
+        if ask == Ask::Purse {
+            self.on_purse(now_ms);
+            return true;
+        }
         if ask == Ask::Own {
             self.opening.busy = None;
             if let LedgerResult::Account(view) = &answer.result {

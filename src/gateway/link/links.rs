@@ -4,6 +4,7 @@ use super::dial::{Circuit, Dial};
 use super::identity::{self, Identity};
 use super::ledger::Ask;
 use super::limits::Limits;
+use super::purse::Own;
 use super::rows::{EscrowRow, EscrowState, Held, LinkRow, Partner, Role};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{AccountKey, Claim, Id, Message, RefusalCode};
@@ -36,6 +37,8 @@ pub struct Links {
     pub(super) own_sequence: i64,
     /// Left in escrows that are over.
     pub(super) stranded: Stroops,
+    /// Our account as the ledger last showed it.
+    pub(super) own: Own,
 }
 
 /// The queue for our own account's sequence number: one transaction of it is in flight at a time.
@@ -223,6 +226,7 @@ impl Links {
             opening: Opening::default(),
             own_sequence: 0,
             stranded: Stroops::ZERO,
+            own: Own::default(),
         };
         for row in rows.into_iter().filter(|row| !row.dropped) {
             let link = all.link_of(row);
@@ -342,6 +346,7 @@ impl Links {
     fn strand(&mut self, row: &EscrowRow) {
         if row.role == Role::Payer {
             self.stranded = self.stranded.add(row.tied_up()).unwrap_or(Stroops::MAX);
+            self.own.paid |= !row.total.is_zero();
         }
     }
 

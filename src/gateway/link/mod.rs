@@ -38,6 +38,7 @@ mod links;
 mod onwards;
 mod open_payee;
 mod open_payer;
+mod purse;
 mod reestablish;
 mod refund;
 mod rows;
@@ -49,6 +50,7 @@ pub use dial::CircuitNews;
 pub use identity::Identity;
 pub use limits::Limits;
 pub use links::{LaneSummary, LinkSummary, Links};
+pub use purse::{Liquidity, PayeeLiquidity, Tied};
 pub use rows::{
     Carry, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Partner, RECENT, Recent, Role, Span, Tx,
 };

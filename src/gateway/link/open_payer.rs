@@ -12,7 +12,7 @@ use crate::units::Stroops;
 pub(super) const OPEN_FEE: u64 = 4 * BASE_FEE as u64;
 pub(super) const FUND_FEE: u64 = 7 * BASE_FEE as u64;
 /// What an account must have for the fees of one opening, in case the ledger is busy.
-const FEE_RESERVE: u64 = 10 * (OPEN_FEE + FUND_FEE);
+pub(super) const FEE_RESERVE: u64 = 10 * (OPEN_FEE + FUND_FEE);
 /// Flushes at the fee ceiling that an opening leaves the fees for, on each lane that pays us and on one more: the one
 /// that is due, and the one that makes good for it should it fail.
 const FLUSHES_KEPT: u64 = 2;
@@ -128,7 +128,7 @@ impl Links {
     }
 
     /// Native stroops that no opening may use up: strangers ask for openings, and without fees what we are paid is lost.
-    fn kept_for_flushes(&self) -> u64 {
+    pub(super) fn kept_for_flushes(&self) -> u64 {
         let pays_us = |l: &&Lane| l.row.role == Role::Payee && l.row.state.is_usable();
         let lanes = 1 + self.lanes.values().filter(pays_us).count() as u64;
         self.limits.fee_ceiling.saturating_mul(FLUSHES_KEPT).saturating_mul(lanes)

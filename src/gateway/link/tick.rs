@@ -32,6 +32,7 @@ impl Links {
             self.plan_if_needed(now_ms, &link, out);
         }
         self.pump_openings(now_ms, out);
+        self.look_at_purse(now_ms, out);
         let dials: Vec<_> = self.dials.keys().copied().collect();
         for (relay, role) in dials {
             self.dial(now_ms, relay, role, out);

@@ -4,6 +4,7 @@ mod flushes;
 mod garbage;
 mod losses;
 mod passes;
+mod policy;
 mod refusals;
 mod repeats;
 mod services;

@@ -10,7 +10,7 @@ use magicwave::gateway::chain::{HopRow, PaymentRow};
 use magicwave::gateway::core::codec;
 use magicwave::gateway::core::message::{AccountKey, Id, Message, Offer, RefusalCode, ServiceKind};
 use magicwave::gateway::core::offer::Terms;
-use magicwave::gateway::core::policy::{Budget, Limits as BudgetLimits};
+use magicwave::gateway::core::policy::{Budget, Limits as BudgetLimits, Policy, PolicyRow, Rule};
 use magicwave::gateway::link::{EscrowRow, Limits, LinkRow, Readiness, Role};
 use magicwave::gateway::node::Gateway;
 use magicwave::gateway::port::*;
@@ -50,6 +50,9 @@ pub struct Setup {
     pub day: u64,
     pub site: u64,
     pub max_price: Price,
+    pub rules: Vec<Rule>,
+    /// A node that asks for 64 times the price of the others.
+    pub dear: Option<usize>,
     pub limits: Limits,
 }
 
@@ -71,6 +74,8 @@ impl Default for Setup {
             day: 100 * UNIT,
             site: 100 * UNIT,
             max_price: Price(1 << 24),
+            rules: Vec::new(),
+            dear: None,
             limits,
         }
     }
@@ -82,6 +87,8 @@ pub struct Node {
     pub escrows: BTreeMap<AccountKey, String>,
     pub hops: Vec<HopRow>,
     pub payments: BTreeMap<Id, PaymentRow>,
+    /// What the person set.
+    pub policy: Option<PolicyRow>,
     /// (what, amount) of the journal.
     pub journal: Vec<(String, Stroops)>,
     /// Dies after so many more steps, before (true) or after its rows are durable.
@@ -107,6 +114,8 @@ pub struct World {
     pub deaf: HashSet<(usize, u8)>,
     pub exchanges: HashMap<u64, Option<Id>>,
     pub answers: Vec<(usize, u64, Answer)>,
+    /// Circuits that no new stream is to use.
+    pub abandoned: Vec<CircuitId>,
 }
 
 impl World {
@@ -126,6 +135,7 @@ impl World {
             deaf: HashSet::new(),
             exchanges: HashMap::new(),
             answers: Vec::new(),
+            abandoned: Vec::new(),
             base,
             setup,
         };
@@ -137,6 +147,7 @@ impl World {
                 escrows: BTreeMap::new(),
                 hops: Vec::new(),
                 payments: BTreeMap::new(),
+                policy: None,
                 journal: Vec::new(),
                 crash: None,
             };
@@ -189,7 +200,7 @@ impl World {
             payee: self.base.nodes[node].wallet.account(),
             asset: self.base.nodes[node].links.asset(),
             kind: if node == SITE { ServiceKind::Http } else { ServiceKind::Tor },
-            price: PRICE,
+            price: if self.setup.dear == Some(node) { Price(64 * PRICE.0) } else { PRICE },
             fee: amount(if node == SITE { 0 } else { FEE }),
             credit_bytes: WINDOW,
             ahead_bytes: self.setup.ahead,
@@ -215,7 +226,9 @@ impl World {
             };
             let mut secret = [0; 32];
             self.rng.fill_bytes(&mut secret);
-            Pay::new(terms, secret, Budget::new(limits, Default::default()))
+            let configured = Policy::new(limits.clone()).with_rules(self.setup.rules.clone()).expect("rules");
+            let kept = self.nodes.get(node).and_then(|node| node.policy.clone());
+            Pay::new(terms, secret, Budget::new(limits, Default::default())).with_policy(configured, kept)
         });
         Gateway::new(links, serve, pay)
     }
@@ -288,6 +301,7 @@ impl World {
                 }
                 Row::Payment(row) => drop(node.payments.insert(row.id, *row)),
                 Row::Event(event) => node.journal.push((event.what, event.amount)),
+                Row::Policy(row) => node.policy = Some(*row),
             }
         }
     }
@@ -352,6 +366,7 @@ impl World {
             Effect::Query { circ } => self.query(node, circ),
             Effect::Launch { token, relay, one_hop } => self.launch(node, token, relay, one_hop),
             Effect::Close { circ } => self.cut(circ, None),
+            Effect::Abandon { circ } => self.abandoned.push(circ),
             Effect::Ledger(call) => self.call(node, call),
         }
     }

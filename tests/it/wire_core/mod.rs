@@ -1,6 +1,7 @@
 //! Offers, requests, their validation, prices and budgets.
 mod budgets;
 mod offers;
+mod policies;
 mod prices;
 mod requests;
 

@@ -30,7 +30,7 @@ pub(super) struct Rate {
 impl Pay {
     /// Pay what is due on a circuit, everybody in one pass, the nearest first when it holds us.
     pub fn settle(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
-        let Some(c) = self.circuits.get(&circ).filter(|c| c.began) else { return };
+        let Some(c) = self.circuits.get(&circ).filter(|c| c.began && c.given_up.is_none()) else { return };
         // Replies from behind a hop that holds are held too: it is paid first and alone.
         let holds = |h: &HopState| h.holds && !due(h, &c.rate, &self.terms, false).is_zero();
         let held = c.hops.iter().take(c.speaking).position(holds);
@@ -59,6 +59,9 @@ impl Pay {
         }
         let Some(last) = dues[..ready].iter().rposition(|d| !d.is_zero()) else { return };
         let guard = c.hops[0].hop.relay;
+        if self.tor_refused(now, rng, circ, &dues[..=last], out).is_some() {
+            return;
+        }
         match links.can_pay(&guard) {
             Readiness::Ready => {}
             _ => return links.want_payee(now, rng, guard, out),

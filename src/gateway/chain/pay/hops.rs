@@ -27,6 +27,8 @@ impl Pay {
     ) {
         let Some(c) = self.circuits.get_mut(&circ) else { return };
         c.set = set;
+        self.join_given_up(circ, out);
+        let Some(c) = self.circuits.get_mut(&circ) else { return };
         if idle || std::mem::replace(&mut c.began, true) || c.speaking == 0 {
             return;
         }
@@ -56,6 +58,7 @@ impl Pay {
             Ok(()) => {
                 hop.offer_hash = offer_hash(offer);
                 hop.offer = Some(offer.clone());
+                self.note_payable(circ);
             }
             Err(code) => {
                 hop.not_before = u64::MAX;
@@ -63,8 +66,22 @@ impl Pay {
                 self.refuse(now, who, code, true);
                 let message = Message::Refusal(code.refuse([0; ID_LEN]));
                 out.effects.push(Effect::Send { circ, hop: wire_hop(index), message });
+                self.give_up(now, circ, code, out);
             }
         }
+    }
+
+    /// A hop said no to our hello: one that sells nothing to us ever carries nothing paid.
+    pub(super) fn on_no_offer(&mut self, now: u64, circ: CircuitId, index: usize, code: RefusalCode, out: &mut Out) {
+        let Some(hop) = self.circuits.get_mut(&circ).and_then(|c| c.hops.get_mut(index)) else { return };
+        let known = hop.offer.is_some() || hop.hello.1 == 0 || hop.not_before == u64::MAX;
+        if known || code.retry() != RetryClass::Never {
+            return;
+        }
+        hop.not_before = u64::MAX;
+        let who = hop.hop.nickname.clone();
+        self.refuse(now, who, code, false);
+        self.give_up(now, circ, code, out);
     }
 
     pub(super) fn on_request(

@@ -1,12 +1,14 @@
 //! The paying side: what a client owes on each of its circuits, and the passes that settle it.
 mod due;
 mod edges;
+mod give_up;
 mod hops;
 mod passes;
 mod policy;
 mod service;
 mod status;
 
+pub use give_up::{GIVEN_UP_MAX, WHILE_MS};
 pub use service::ServiceWish;
 pub use status::{CircuitStatus, HopStatus, OfferStatus, Refused, Stamped};
 
@@ -83,6 +85,10 @@ struct Circuit {
     /// Number of hops, from the guard on, that understand payment cells.
     speaking: usize,
     rate: Rate,
+    /// Why nothing is paid on it any more.
+    given_up: Option<RefusalCode>,
+    /// Why nothing is paid on it just now: a rule, a budget, a person's word that is awaited.
+    waits: Option<RefusalCode>,
 }
 
 /// All that a client pays.
@@ -97,6 +103,9 @@ pub struct Pay {
     configured: Policy,
     approvals: Approvals,
     account: Account,
+    tor_up: bool,
+    /// When circuits were given up for another.
+    given_up: Vec<u64>,
     edges: edges::Edges,
     /// Paid for each web session.
     webs: HashMap<Id, Stroops>,
@@ -117,6 +126,8 @@ impl Pay {
             budget,
             approvals: Approvals::default(),
             account: Account::default(),
+            tor_up: false,
+            given_up: Vec::new(),
             edges: edges::Edges::default(),
             webs: HashMap::new(),
             refused: Vec::new(),
@@ -132,6 +143,7 @@ impl Pay {
 
     /// A circuit of tor's own is open.
     pub fn on_built(&mut self, circ: CircuitId, path: Vec<Hop>) {
+        self.tor_up = true;
         if self.circuits.len() >= MAX_CIRCUITS || self.circuits.contains_key(&circ) {
             return;
         }
@@ -156,7 +168,9 @@ impl Pay {
                 disputed: false,
             })
             .collect();
-        self.circuits.insert(circ, Circuit { hops, began: false, set: None, speaking, rate: Rate::default() });
+        let rate = Rate::default();
+        let circuit = Circuit { hops, began: false, set: None, speaking, rate, given_up: None, waits: None };
+        self.circuits.insert(circ, circuit);
     }
 
     /// A circuit is gone: its passes can get no further.
@@ -197,6 +211,8 @@ impl Pay {
             self.counts_wrong(now, circ, index, out);
         }
         match message {
+            // The answer to a hello that leads to no offer.
+            Message::Refusal(no) if no.subject == [0; ID_LEN] => self.on_no_offer(now, circ, index, no.code, out),
             Message::Offer(offer) => {
                 self.on_offer(now, circ, index, offer, out);
                 self.settle(now, rng, links, circ, out);
@@ -262,11 +278,12 @@ impl Pay {
             }
         }
         self.hello_again(now, out);
-        let waits = |c: &Circuit| c.began && c.wants(&self.terms);
+        let waits = |c: &Circuit| c.began && c.given_up.is_none() && c.wants(&self.terms);
         let waiting: Vec<CircuitId> = self.circuits.iter().filter(|(_, c)| waits(c)).map(|(id, _)| *id).collect();
         for circ in waiting {
             self.settle(now, rng, links, circ, out);
         }
+        self.look_at_account(now, links);
     }
 }
 

@@ -141,6 +141,9 @@ impl Pay {
         let steps = match links.sign(now, rng, first.hop_id, PayeeRef::Relay(pass.guard), first.amount, template, out) {
             Ok(claim) => {
                 self.budget.commit(&pass.id, pass.total());
+                if let Some(site) = &pass.site {
+                    self.approvals.used(site);
+                }
                 let steps = pass.signed_first(now, claim);
                 out.rows.push(Row::Payment(Box::new(pass.row())));
                 if let Some(c) = self.circuits.get_mut(&pass.circ) {
