@@ -2,8 +2,9 @@
 //!
 //! Unknown keys are refused. Amounts are stroops of the payment asset unless a key says native. Errors: `MW-CONF-1`
 //! cannot be read, `-2` not this form, `-3` a value that cannot be meant, `-4` a ledger that would be reached past tor,
-//! `-5` `--gateway` without the name of a file.
+//! `-5` `--gateway` without the name of a file, `-6` a database that is not on this machine.
 mod check;
+mod database;
 
 use crate::error::{Error, Result};
 use crate::gateway::core::policy::Mode;
@@ -12,6 +13,7 @@ use crate::stellar::keys::parse_account_id;
 use crate::stellar::network::{NetworkId, PUBLIC};
 use crate::units::{Price, Stroops};
 use check::require;
+pub use database::{Database, DatabaseHost, DatabaseRoute};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
@@ -38,6 +40,9 @@ pub struct GatewayConfig {
     /// Pages in browsers that may ask at `api_listen`, as their `Origin`: `chrome-extension://ID`. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub api_origins: Vec<String>,
+    /// `[database]`: the books lie on a PostgreSQL server instead of in `state_dir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Database>,
     /// `[wallet]`
     pub wallet: Wallet,
     /// `[ledger]`
@@ -327,6 +332,7 @@ impl GatewayConfig {
             format!("api_socket is {socket} bytes long; a unix socket takes {MAX_SOCKET}")
         })?;
         check::api(self.api_listen, &self.api_origins)?;
+        self.database.as_ref().map_or(Ok(()), Database::check)?;
         self.ledger.route()?;
         self.ledger.witness_route()?;
         self.ledger.asset()?;

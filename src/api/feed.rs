@@ -48,8 +48,12 @@ pub enum News {
     Request(PaymentRequest),
     /// Topic `requests`: an offer or a request was refused, by us or by the other side.
     Refused {
-        /// When.
+        /// When, the last one.
         at: u64,
+        /// The first one.
+        since: u64,
+        /// How many of the same.
+        count: u64,
         /// Nickname of a relay, or host of a service.
         who: String,
         /// Number of the refusal, `docs/wire.md`.

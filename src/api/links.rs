@@ -24,10 +24,24 @@ pub struct Links {
 pub struct Liquidity {
     /// The most that may be out: `links.liquidity` of the configuration.
     pub limit: Amount,
-    /// Out now.
+    /// Out now, or promised.
     pub tied_up: Amount,
-    /// The rest.
+    /// What another escrow may take.
     pub left: Amount,
+    /// Of `tied_up`: in escrows that are being opened.
+    pub opening: Amount,
+    /// Of `tied_up`: in escrows that claims go to.
+    pub open: Amount,
+    /// Of `tied_up`: in escrows that a newer one took over, until the last flush and the period.
+    pub retired: Amount,
+    /// Of `tied_up`: on its way back.
+    pub returning: Amount,
+    /// Of `tied_up`: in escrows that are over, where nothing brings it back.
+    pub stranded: Amount,
+    /// Escrows of ours that are not over.
+    pub escrows: u64,
+    /// Native stroops of reserves that they hold; they come back with the deposit.
+    pub reserves: Amount,
 }
 
 /// A payer and a payee.

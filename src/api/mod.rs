@@ -18,6 +18,7 @@ pub mod events;
 pub mod feed;
 pub mod flush;
 mod guard;
+pub mod history;
 pub mod links;
 pub mod offers;
 mod openapi;
@@ -29,6 +30,7 @@ mod problem;
 pub mod requests;
 pub mod state;
 mod status;
+mod transactions;
 mod ws;
 
 pub use bind::{bind, bind_tcp};
@@ -40,6 +42,7 @@ use crate::error::Result;
 use crate::gateway::core::message::Id;
 use crate::gateway::transport::http::client::{PayAnswer, PayCall};
 use crate::gateway::transport::http::listen::{self, Bounds, Listen};
+use crate::store::PaymentsWhere;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
@@ -72,10 +75,16 @@ pub trait Backend: Send + Sync + 'static {
     fn state(&self) -> BoxFuture<'_, Result<state::NodeState>>;
     /// Where the money is.
     fn balance(&self) -> BoxFuture<'_, Result<balance::Balance>>;
+    /// What was asked and paid over time.
+    fn history(&self, span: history::Span) -> BoxFuture<'_, Result<history::History>>;
+    /// The newest payment requests.
+    fn requests(&self, limit: u32) -> BoxFuture<'_, Result<Vec<requests::PaymentRequest>>>;
     /// Payments of the client, newest first.
-    fn payments(&self, which: payments::Which) -> BoxFuture<'_, Result<Vec<payments::Payment>>>;
+    fn payments(&self, which: PaymentsWhere) -> BoxFuture<'_, Result<Vec<payments::Payment>>>;
     /// The newest lines of the journal.
     fn events(&self, limit: u32) -> BoxFuture<'_, Result<Vec<events::JournalLine>>>;
+    /// Those of them that name a ledger transaction.
+    fn transactions(&self, limit: u32) -> BoxFuture<'_, Result<Vec<events::JournalLine>>>;
     /// Prices that were named.
     fn offers(&self) -> BoxFuture<'_, Result<offers::Offers>>;
     /// Budgets, after a change if there is one.
@@ -108,13 +117,16 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(close::post))
         .routes(routes!(events::get))
         .routes(routes!(flush::post))
+        .routes(routes!(history::get))
         .routes(routes!(links::get))
         .routes(routes!(offers::get))
         .routes(routes!(openapi::get))
         .routes(routes!(pay::post))
         .routes(routes!(payments::get))
+        .routes(routes!(requests::get))
         .routes(routes!(state::get))
         .routes(routes!(status::get))
+        .routes(routes!(transactions::get))
         .routes(routes!(ws::get))
 }
 

@@ -4,6 +4,7 @@ use super::page;
 use super::problem::{Answer, Asked, Problem};
 use super::{Api, State};
 use crate::gateway::core::message::Id;
+use crate::store::PaymentsWhere;
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -77,21 +78,6 @@ pub(super) struct Query {
     since: Option<u64>,
 }
 
-/// Which payments, checked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Which {
-    /// Rows at most.
-    pub limit: u32,
-    /// Older than this: unix milliseconds and id.
-    pub before: Option<(u64, Id)>,
-    /// Of this site.
-    pub site: Option<String>,
-    /// Of this service.
-    pub service: Option<String>,
-    /// Not before, unix milliseconds.
-    pub since: u64,
-}
-
 /// The cursor of the payment `id` of the moment `at`.
 pub fn cursor(at: u64, id: &Id) -> String {
     format!("{at}-{}", hex::encode(id))
@@ -104,13 +90,13 @@ fn place(text: &str) -> Option<(u64, Id)> {
     Some((at.parse().ok()?, bytes))
 }
 
-impl TryFrom<Query> for Which {
+impl TryFrom<Query> for PaymentsWhere {
     type Error = Problem;
     fn try_from(query: Query) -> Result<Self, Problem> {
         let before = query
             .before
             .map(|text| place(&text).ok_or_else(|| Problem::unfit("before is the cursor of a row that was answered")));
-        Ok(Which {
+        Ok(PaymentsWhere {
             limit: page::limit(query.limit)?,
             before: before.transpose()?,
             site: page::name("site", query.site)?,

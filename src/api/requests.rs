@@ -1,7 +1,11 @@
 //! GET /api/requests
 use super::amount::Amount;
+use super::page;
+use super::problem::{Answer, Asked};
+use super::{Api, State};
+use axum::Json;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// A payment request as this client met it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -34,4 +38,19 @@ pub enum Outcome {
     Refused,
     /// It waits.
     Held,
+}
+
+/// How many.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Query {
+    /// Rows, 1 to 10000, else 100.
+    limit: Option<u32>,
+}
+
+/// The newest payment requests, what became of each and why, newest first.
+#[utoipa::path(get, path = "/api/requests", params(Query), responses((status = 200, body = Vec<PaymentRequest>)))]
+pub(super) async fn get(State(api): State<Api>, Asked(query): Asked<Query>) -> Answer<Vec<PaymentRequest>> {
+    Ok(Json(api.backend.requests(page::limit(query.limit)?).await?))
 }

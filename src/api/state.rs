@@ -53,6 +53,8 @@ pub struct Account {
     pub native: Option<Amount>,
     /// Unix milliseconds of that look, 0: never.
     pub seen_ms: u64,
+    /// Circuits are used unpaid, since one after the other had a hop above the ceilings.
+    pub no_circuit: bool,
 }
 
 /// One word for an account.

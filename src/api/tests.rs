@@ -112,6 +112,6 @@ fn every_route() -> Vec<(&'static str, String)> {
             }
         }
     }
-    assert!(all.len() >= 13, "{all:?}");
+    assert!(all.len() >= 17, "{all:?}");
     all
 }

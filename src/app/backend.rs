@@ -4,7 +4,7 @@ use super::till::Till;
 use super::views;
 use super::world::send_back;
 use crate::api::feed::Feed;
-use crate::api::{balance, budgets, close, events, flush, links, offers, payments, state};
+use crate::api::{balance, budgets, close, events, flush, history, links, offers, payments, requests, state};
 use crate::config::{GatewayConfig, Role};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{Id, RefusalCode};
@@ -15,7 +15,7 @@ use crate::gateway::reactor::now_ms;
 use crate::gateway::transport::http::client::{PayAnswer, PayCall};
 use crate::gateway::transport::http::required::Required;
 use crate::stellar::keys::account_id;
-use crate::store::Reader;
+use crate::store::{PaymentsWhere, Reader};
 use crate::tor::daemon::TorHandle;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
@@ -104,12 +104,28 @@ impl crate::api::Backend for Backend {
         })
     }
 
-    fn payments(&self, which: payments::Which) -> BoxFuture<'_, Result<Vec<payments::Payment>>> {
-        self.read(move |reader| Ok(reader.payments(which.limit)?.iter().map(views::payment).collect()))
+    fn history(&self, span: history::Span) -> BoxFuture<'_, Result<history::History>> {
+        self.read(move |reader| {
+            let history::Span { from, to, bin } = span;
+            let bins = reader.history(from, to, bin)?.into_iter().map(views::bin).collect();
+            Ok(history::History { from, to, bin, bins })
+        })
+    }
+
+    fn requests(&self, limit: u32) -> BoxFuture<'_, Result<Vec<requests::PaymentRequest>>> {
+        self.read(move |reader| Ok(reader.requests(limit)?.iter().map(views::request).collect()))
+    }
+
+    fn payments(&self, which: PaymentsWhere) -> BoxFuture<'_, Result<Vec<payments::Payment>>> {
+        self.read(move |reader| Ok(reader.payments_where(&which)?.iter().map(views::payment).collect()))
     }
 
     fn events(&self, limit: u32) -> BoxFuture<'_, Result<Vec<events::JournalLine>>> {
         self.read(move |reader| Ok(reader.events(limit)?.iter().map(views::line).collect()))
+    }
+
+    fn transactions(&self, limit: u32) -> BoxFuture<'_, Result<Vec<events::JournalLine>>> {
+        self.read(move |reader| Ok(reader.transactions(limit)?.iter().map(views::line).collect()))
     }
 
     fn offers(&self) -> BoxFuture<'_, Result<offers::Offers>> {
@@ -136,17 +152,11 @@ impl crate::api::Backend for Backend {
 
     fn links(&self, limit: u32, after: Option<Id>) -> BoxFuture<'_, Result<links::Links>> {
         Box::pin(async move {
-            let most = self.config.links.liquidity;
             self.look(|status| {
-                let (paying, _) = views::sums(status);
                 let behind = |id: &Id| after.is_none_or(|after| *id > after);
                 let page = status.links.iter().filter(|link| behind(&link.link)).take(limit as usize);
                 links::Links {
-                    liquidity: links::Liquidity {
-                        limit: most.into(),
-                        tied_up: paying.escrows,
-                        left: crate::api::amount::Amount(most.get().saturating_sub(paying.escrows.0)),
-                    },
+                    liquidity: views::liquidity(&status.liquidity),
                     count: status.links.len() as u64,
                     links: page.map(views::link).collect(),
                 }

@@ -2,6 +2,7 @@
 use super::views;
 use crate::api::balance::{Earning, Paying};
 use crate::api::feed::{Feed, News};
+use crate::api::state::Account;
 use crate::gateway::chain::PaymentState;
 use crate::gateway::chain::pay::Refused;
 use crate::gateway::node::Status;
@@ -22,7 +23,10 @@ pub struct Reporter {
 /// What news are told against.
 struct Picture {
     circuits: BTreeMap<CircuitId, Stroops>,
-    refused: Option<Refused>,
+    /// At most 256.
+    refused: Vec<Refused>,
+    /// Without the time of the look, which is no news.
+    account: Option<Account>,
     sums: (Paying, Earning),
 }
 
@@ -33,14 +37,21 @@ impl Reporter {
     }
 
     fn compare(&self, last: &Picture, now: &Picture, status: &Status) {
-        for refused in status.refused.iter().rev().take_while(|one| Some(*one) != last.refused.as_ref()) {
+        for refused in status.refused.iter().filter(|one| !last.refused.contains(one)) {
             self.feed.say(&News::Refused {
                 at: refused.at,
+                since: refused.since,
+                count: refused.count,
                 who: refused.who.clone(),
                 code: refused.code,
                 text: refused.text.into(),
                 by_us: refused.by_us,
             });
+        }
+        if now.account != last.account
+            && let Some(account) = &status.account
+        {
+            self.feed.say(&News::State(views::account(account)));
         }
         for (circuit, paid) in last.circuits.iter().filter(|(circuit, _)| !now.circuits.contains_key(circuit)) {
             self.feed.say(&News::CircuitClosed { circuit: *circuit, paid: (*paid).into() });
@@ -74,7 +85,8 @@ impl Onlooker for Reporter {
                 Row::Event(event) if !event.what.starts_with(CLAIMS) => {
                     self.feed.say(&News::Link(views::line(event)));
                 }
-                _ => {}
+                Row::Request(row) => self.feed.say(&News::Request(views::request(row))),
+                Row::Event(_) | Row::Link(_) | Row::Escrow(_) | Row::Hop(_) | Row::Policy(_) => {}
             }
         }
     }
@@ -89,7 +101,8 @@ impl Onlooker for Reporter {
         };
         let now = Picture {
             circuits: status.circuits.iter().map(|circuit| (circuit.circ, paid(&circuit.hops))).collect(),
-            refused: status.refused.last().cloned(),
+            refused: status.refused.clone(),
+            account: status.account.as_ref().map(|account| Account { seen_ms: 0, ..views::account(account) }),
             sums: views::sums(status),
         };
         if let Some(last) = &self.last {

@@ -1,15 +1,16 @@
 //! The gateway's books in the words of the API.
 use crate::api::balance::{Earning, Paying};
-use crate::api::{amount::Amount, budgets, close, events, links, offers, payments, state};
+use crate::api::{amount::Amount, budgets, close, events, history, links, offers, payments, requests, state};
 use crate::error::{Error, Result};
 use crate::gateway::chain::pay::{CircuitStatus, HopStatus};
 use crate::gateway::chain::{PaymentRow, PaymentState};
 use crate::gateway::core::message::{Offer, ServiceKind};
 use crate::gateway::core::policy;
-use crate::gateway::link::{LaneSummary, LinkSummary, Partner, Returning, Role};
+use crate::gateway::link::{LaneSummary, LinkSummary, Liquidity, Partner, Returning, Role};
 use crate::gateway::node::Status;
-use crate::gateway::port::MoneyEvent;
+use crate::gateway::port::{MoneyEvent, RequestOutcome, RequestRow};
 use crate::stellar::keys::account_id;
+use crate::store::Bin;
 use crate::units::{Price, Stroops};
 
 pub fn payment(row: &PaymentRow) -> payments::Payment {
@@ -46,7 +47,47 @@ pub fn line(event: &MoneyEvent) -> events::JournalLine {
         hop: event.hop.map(hex::encode),
         amount: event.amount.into(),
         fee: Amount(event.fee),
-        tx: None,
+        tx: event.tx.map(hex::encode),
+    }
+}
+
+pub fn request(row: &RequestRow) -> requests::PaymentRequest {
+    requests::PaymentRequest {
+        id: hex::encode(row.id),
+        at: row.at,
+        kind: row.kind.clone(),
+        who: row.who.clone(),
+        site: row.site.clone(),
+        due: row.due.into(),
+        outcome: match row.outcome {
+            RequestOutcome::Paid => requests::Outcome::Paid,
+            RequestOutcome::Refused => requests::Outcome::Refused,
+            RequestOutcome::Held => requests::Outcome::Held,
+        },
+        code: row.code.clone(),
+    }
+}
+
+pub fn bin(bin: Bin) -> history::Bin {
+    let paid = bin.paid.into_iter().map(|(service, sum)| {
+        let paid = history::Paid { payments: sum.payments, amount: sum.amount.into() };
+        (service, paid)
+    });
+    history::Bin { at: bin.from_ms, requests: bin.requests, refused: bin.refused, paid: paid.collect() }
+}
+
+pub fn liquidity(of: &Liquidity) -> links::Liquidity {
+    links::Liquidity {
+        limit: of.total.into(),
+        tied_up: of.tied_up.into(),
+        left: of.free.into(),
+        opening: of.states.opening.into(),
+        open: of.states.open.into(),
+        retired: of.states.retired.into(),
+        returning: of.states.returning.into(),
+        stranded: of.states.stranded.into(),
+        escrows: of.escrows as u64,
+        reserves: Amount(of.reserves),
     }
 }
 
@@ -159,11 +200,12 @@ pub fn account(account: &policy::Account) -> state::Account {
             policy::AccountState::OutOfFundsNative => state::AccountState::OutOfFundsNative,
             policy::AccountState::Offline => state::AccountState::Offline,
         },
-        text: account.text.clone(),
-        advice: account.advice.clone(),
+        text: account.text.into(),
+        advice: account.advice.into(),
         spendable: account.spendable.map(Into::into),
         native: account.native.map(Amount),
         seen_ms: account.seen_ms,
+        no_circuit: account.no_circuit,
     }
 }
 

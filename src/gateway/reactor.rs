@@ -1,7 +1,7 @@
 //! The loop around a [`Gateway`]: take events, handle them, make the rows durable, let the effects go.
 //!
 //! One thread owns the gateway and the store. Events that wait are handled together and share one commit.
-use super::node::{Gateway, Status};
+use super::node::{Commits, Gateway, Status};
 use super::port::{Effect, Event, Out, Row};
 use crate::error::Result;
 use crate::store::Store;
@@ -41,6 +41,7 @@ pub struct Reactor<S, W, R> {
     status: Arc<Mutex<Status>>,
     onlooker: Option<Box<dyn Onlooker>>,
     ticked: Option<Instant>,
+    commits: Commits,
     /// The last batch was empty.
     idle: bool,
 }
@@ -48,7 +49,8 @@ pub struct Reactor<S, W, R> {
 impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
     /// `status` is refreshed at each tick.
     pub fn new(gateway: Gateway, store: S, world: W, rng: R, status: Arc<Mutex<Status>>) -> Self {
-        Reactor { gateway, store, world, rng, status, onlooker: None, ticked: None, idle: false }
+        let commits = Commits::default();
+        Reactor { gateway, store, world, rng, status, onlooker: None, ticked: None, commits, idle: false }
     }
 
     /// The same, watched.
@@ -74,15 +76,19 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
         let wait = self.ticked.map_or(Duration::ZERO, |at| TICK.saturating_sub(at.elapsed()));
         let mut out = Out::default();
         let now = now_ms();
-        let mut open = true;
+        let (mut open, mut handled) = (true, 0);
         self.idle = false;
         match events.recv_timeout(wait) {
-            Ok(event) => self.gateway.handle(now, &mut self.rng, event, &mut out),
+            Ok(event) => {
+                self.gateway.handle(now, &mut self.rng, event, &mut out);
+                handled += 1;
+            }
             Err(RecvTimeoutError::Timeout) => self.idle = true,
             Err(RecvTimeoutError::Disconnected) => open = false,
         }
         for event in events.try_iter().take(BATCH - 1) {
             self.gateway.handle(now, &mut self.rng, event, &mut out);
+            handled += 1;
         }
         let tick = self.ticked.is_none_or(|at| at.elapsed() >= TICK);
         if tick {
@@ -91,15 +97,18 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
         }
         if !out.rows.is_empty() {
             self.store.commit(&out.rows)?;
+            self.commits.count(&out.rows, handled);
             if let Some(onlooker) = &mut self.onlooker {
                 onlooker.committed(&out.rows);
             }
+        } else if !out.effects.is_empty() {
+            self.store.alive()?;
         }
         for effect in out.effects {
             self.world.release(effect);
         }
         if tick && let Ok(mut status) = self.status.lock() {
-            *status = self.gateway.status();
+            *status = Status { commits: self.commits, ..self.gateway.status() };
             if let Some(onlooker) = &mut self.onlooker {
                 onlooker.ticked(&status);
             }

@@ -1,30 +1,79 @@
-//! What a node must not forget: links, lanes, payments and the journal of money, in one SQLite file of the owner.
+//! What a node must not forget: links, lanes, payments and the journal of money, in one SQLite file of the owner or in
+//! a PostgreSQL database that an operator's gateways share.
 //!
 //! Bodies are JSON; money and keys stand in columns beside them, so that books can be read and added up by SQL.
-//! One process writes ([`Sqlite`]); status pages read beside it ([`Reader`]).
+//! One process writes for a node ([`open`]); status pages and commands read beside it ([`Reader`]). Both databases are
+//! asked the same SQL (`sql.rs`); they differ in how tables are made (`sql/*.sql`) and in how a commit becomes durable.
+//! docs/store.md is for operators.
 mod books;
+mod export;
+mod history;
+mod paging;
+mod postgres;
 mod reader;
 mod record;
 mod schema;
+mod sql;
 mod sqlite;
+mod state;
 
 pub use books::{Balance, Books};
+pub use export::{Field, Topic};
+pub use history::{BINS_MAX, Bin, SPENDINGS_MAX, Spending, Sum};
+pub use paging::PaymentsWhere;
+pub use postgres::Postgres;
 pub use reader::Reader;
 pub use sqlite::{FILE, Sqlite};
 
+use crate::config::GatewayConfig;
 use crate::error::Result;
 use crate::gateway::chain::{HopRow, PaymentRow, PaymentState};
+use crate::gateway::core::message::AccountKey;
 use crate::gateway::core::policy::{OTHER_SITES, PolicyRow, SITES_MAX, Spent, site_id};
 use crate::gateway::link::{EscrowRow, LinkRow};
 use crate::gateway::port::Row;
 use crate::units::Stroops;
 
-/// Durable state of a node. Errors: `MW-STORE-*`, see [`Sqlite`].
+/// Durable state of a node. Errors: `MW-STORE-*`, see [`Sqlite`] and [`Postgres`].
 pub trait Store {
     /// Everything that a start at `now_ms` needs; of the answers to payments the newest `hops`.
     fn load(&mut self, hops: u32, now_ms: u64) -> Result<Snapshot>;
-    /// Makes rows durable, all or none, in order. When this returns an error nothing may leave the node.
+    /// Makes rows durable, all or none, in order. When this returns an error nothing may leave the node: the rows may be
+    /// durable or not, and only a new start knows.
     fn commit(&mut self, rows: &[Row]) -> Result<()>;
+    /// An error when the store is known to be lost; asked before effects leave that have no rows.
+    fn alive(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn load(&mut self, hops: u32, now_ms: u64) -> Result<Snapshot> {
+        (**self).load(hops, now_ms)
+    }
+    fn commit(&mut self, rows: &[Row]) -> Result<()> {
+        (**self).commit(rows)
+    }
+    fn alive(&mut self) -> Result<()> {
+        (**self).alive()
+    }
+}
+
+/// The configured store of the node whose wallet has this account, to write to, and beside it to read from. Waits for
+/// a database server; not to be called inside an asynchronous task.
+pub fn open(config: &GatewayConfig, account: &AccountKey) -> Result<(Box<dyn Store + Send>, Reader)> {
+    match &config.database {
+        Some(database) => {
+            let store = Postgres::open(database, account)?;
+            let reader = store.reader()?;
+            Ok((Box::new(store), reader))
+        }
+        None => {
+            let store = Sqlite::open(&config.state_dir)?;
+            let reader = store.reader()?;
+            Ok((Box::new(store), reader))
+        }
+    }
 }
 
 /// What a node starts from.

@@ -167,6 +167,7 @@ fn nothing_of_worth(out: &Out) {
             Row::Event(event) => event.amount.is_zero(),
             Row::Policy(_) => false,
             Row::Hop(_) | Row::Payment(_) => false,
+            Row::Request(_) => true, // moves nothing, and the store keeps a bounded number
         };
         assert!(fine, "{row:?}");
     }

@@ -78,7 +78,7 @@ fn every_news() -> Vec<News> {
         News::Lagged { lost: 3 },
         News::NotUnderstood { code: "MW-API-12".into(), text: text.clone() },
         News::Request(fake::request()),
-        News::Refused { at, who, code: 9, text, by_us: true },
+        News::Refused { at, since: at, count: 1, who, code: 9, text, by_us: true },
         News::PaymentBegun(fake::payment()),
         News::PaymentComplete(fake::payment()),
         News::PaymentFailed(fake::payment()),

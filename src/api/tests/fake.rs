@@ -52,6 +52,7 @@ pub fn account() -> state::Account {
         spendable: Some(Amount(7)),
         native: None,
         seen_ms: 8,
+        no_circuit: true,
     }
 }
 
@@ -96,11 +97,22 @@ impl Backend for Quiet {
             earning: balance::Earning::default(),
         })
     }
-    fn payments(&self, which: payments::Which) -> BoxFuture<'_, Result<Vec<payments::Payment>>> {
+    fn payments(&self, which: PaymentsWhere) -> BoxFuture<'_, Result<Vec<payments::Payment>>> {
         now(vec![payment(); which.limit.min(3) as usize])
     }
     fn events(&self, limit: u32) -> BoxFuture<'_, Result<Vec<events::JournalLine>>> {
         now(vec![line(); limit.min(3) as usize])
+    }
+    fn history(&self, span: history::Span) -> BoxFuture<'_, Result<history::History>> {
+        let paid = [("tor".to_owned(), history::Paid { payments: 2, amount: Amount(7) })].into();
+        let bins = vec![history::Bin { at: span.from, requests: 3, refused: 1, paid }];
+        now(history::History { from: span.from, to: span.to, bin: span.bin, bins })
+    }
+    fn requests(&self, limit: u32) -> BoxFuture<'_, Result<Vec<requests::PaymentRequest>>> {
+        now(vec![request(); limit.min(3) as usize])
+    }
+    fn transactions(&self, limit: u32) -> BoxFuture<'_, Result<Vec<events::JournalLine>>> {
+        self.events(limit)
     }
     fn offers(&self) -> BoxFuture<'_, Result<offers::Offers>> {
         let (name, due, paid) = ("relay1".into(), None, Amount(5));

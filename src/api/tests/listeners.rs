@@ -61,7 +61,15 @@ async fn a_listener_hears_what_it_asked_for_and_nothing_from_before() {
     served.feed.say(&closed(1));
     let mut all = listening(&served, &Wish::default()).await;
     let mut some = listening(&served, &Wish { listen: Some(vec![Topic::Requests]) }).await;
-    let refused = News::Refused { at: 5, who: "relay1".into(), code: 9, text: "too dear".into(), by_us: true };
+    let refused = News::Refused {
+        at: 5,
+        since: 5,
+        count: 1,
+        who: "relay1".into(),
+        code: 9,
+        text: "too dear".into(),
+        by_us: true,
+    };
     served.feed.say(&closed(2));
     served.feed.say(&refused);
     assert_eq!(hear(&mut all).await, Some(closed(2)));
@@ -116,7 +124,15 @@ async fn a_slow_listener_is_told_what_it_lost_and_goes_on() {
     let served = Served::begin().await;
     let mut slow = listening(&served, &Wish::default()).await;
     // More than its queue and all buffers on the way hold.
-    let long = |at| News::Refused { at, who: "x".repeat(60_000), code: 1, text: String::new(), by_us: true };
+    let long = |at| News::Refused {
+        at,
+        since: at,
+        count: 1,
+        who: "x".repeat(60_000),
+        code: 1,
+        text: String::new(),
+        by_us: true,
+    };
     let said = 1_500;
     for at in 0..said {
         served.feed.say(&long(at));

@@ -44,6 +44,7 @@ pub fn of(spec: &NodeSpec, node: &NodeView, state: &State) -> Result<GatewayConf
     let config = GatewayConfig {
         role,
         state_dir: node.dir.join("payments"),
+        database: None,
         api_socket: node.api_socket.clone().ok_or_else(|| missing("API socket"))?,
         api_listen: None,
         api_origins: Vec::new(),
