@@ -178,3 +178,17 @@ impl Feed {
         self.places.clone().try_acquire_owned().ok()
     }
 }
+
+#[cfg(test)]
+impl Feed {
+    /// A listener in the same process: all that was said since the last look.
+    pub(crate) fn overhear(&self) -> impl FnMut() -> Vec<News> {
+        let mut news = self.listen();
+        move || std::iter::from_fn(|| news.try_recv().ok()).map(|said| parsed(&said.text)).collect()
+    }
+}
+
+#[cfg(test)]
+fn parsed(text: &str) -> News {
+    serde_json::from_str(text).expect("news")
+}

@@ -111,3 +111,141 @@ impl Onlooker for Reporter {
         self.last = Some(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::chain::PaymentRow;
+    use crate::gateway::chain::pay::{CircuitStatus, HopStatus, OfferStatus, Stamped};
+    use crate::gateway::core::policy::{self, AccountState};
+    use crate::gateway::link::{LaneSummary, LinkSummary, Partner, Role};
+    use crate::gateway::port::MoneyEvent;
+    use crate::units::Price;
+
+    fn stroops(n: u64) -> Stroops {
+        Stroops::new(n).expect("an amount")
+    }
+
+    fn journal(what: &str) -> Row {
+        let (amount, fee) = (stroops(5), 200);
+        Row::Event(MoneyEvent { at: 1, what: what.into(), link: None, hop: None, amount, fee, tx: Some([7; 32]) })
+    }
+
+    fn payment(state: PaymentState) -> Row {
+        Row::Payment(Box::new(PaymentRow {
+            id: [1; 16],
+            at: 1,
+            state,
+            service: "tor".into(),
+            site: None,
+            total: stroops(9),
+            payees: Vec::new(),
+            create_ms: 0,
+            sign_ms: 0,
+            deliver_ms: 0,
+        }))
+    }
+
+    #[test]
+    fn durable_rows_become_news_but_for_single_claims() {
+        let feed = Feed::default();
+        let mut reporter = Reporter::new(feed.clone());
+        reporter.committed(&[journal("flush_landed")]);
+        let mut heard = feed.overhear();
+        reporter.committed(&[
+            payment(PaymentState::Signed),
+            journal("claim_signed"),
+            payment(PaymentState::Complete),
+            journal("flush_submitted"),
+            payment(PaymentState::Abandoned),
+        ]);
+        let heard = heard();
+        let names: Vec<_> =
+            heard.iter().map(|news| serde_json::to_value(news).expect("JSON")["event"].clone()).collect();
+        assert_eq!(names, ["payment_begun", "payment_complete", "link", "payment_failed"]);
+        assert!(matches!(&heard[2], News::Link(line) if line.tx == Some(hex::encode([7; 32]))), "{heard:?}");
+    }
+
+    fn lane(total: u64) -> LaneSummary {
+        LaneSummary {
+            escrow: [3; 32],
+            state: "open",
+            deposit: stroops(100),
+            total: stroops(total),
+            claimed: stroops(total),
+            landed: stroops(10),
+            epoch: 0,
+            flushing: false,
+            tied_up: stroops(90),
+            blocked: None,
+        }
+    }
+
+    fn picture(circuit: Option<u64>, total: u64, state: AccountState, seen_ms: u64) -> Status {
+        let offer = OfferStatus { price: Price(1 << 20), fee: stroops(1), credit_bytes: 0, ahead_bytes: 0, expires: 9 };
+        let hop = HopStatus {
+            nickname: "relay1".into(),
+            speaks: true,
+            inward: 1,
+            outward: 1,
+            stamped: Stamped::default(),
+            paid: stroops(2_000),
+            offer: Some(offer),
+            due: None,
+        };
+        let circuits =
+            circuit.map(|circ| CircuitStatus { circ, set: None, hops: vec![hop], given_up: None, waits: None });
+        let (link, role, partner) = ([2; 16], Role::Payer, Partner::Anonymous);
+        let account = policy::Account { state, seen_ms, ..policy::Account::default() };
+        Status {
+            links: vec![LinkSummary { link, role, partner, connected: true, closing: false, lanes: vec![lane(total)] }],
+            circuits: circuits.into_iter().collect(),
+            account: Some(account),
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn what_changed_between_two_pictures_is_told_once() {
+        use AccountState::{Low, Paying};
+        let feed = Feed::default();
+        let mut reporter = Reporter::new(feed.clone());
+        let mut heard = feed.overhear();
+        reporter.ticked(&picture(Some(1), 30, Paying, 1));
+        assert_eq!(heard(), [], "the first picture is the one to compare with");
+        // A newer look at the ledger with the same outcome is none.
+        reporter.ticked(&picture(Some(1), 30, Paying, 2));
+        assert_eq!(heard(), []);
+        reporter.ticked(&picture(Some(2), 40, Low, 3));
+        let now = heard();
+        assert!(now.contains(&News::CircuitClosed { circuit: 1, paid: stroops(2_000).into() }), "{now:?}");
+        assert!(now.contains(&News::CircuitOpened { circuit: 2, hops: vec!["relay1".into()] }), "{now:?}");
+        assert!(now.iter().any(|news| matches!(news, News::State(account) if account.seen_ms == 3)), "{now:?}");
+        let paying = now.iter().find_map(|news| match news {
+            News::Balance { paying, .. } => Some(paying.clone()),
+            _ => None,
+        });
+        // Two cells of 514 bytes at a stroop a byte are used of what was paid.
+        let amount = |n| stroops(n).into();
+        let expected =
+            Paying { escrows: amount(90), signed: amount(30), free: amount(60), credit: amount(2_000 - 1_028) };
+        assert_eq!((paying, now.len()), (Some(expected), 4));
+        reporter.ticked(&picture(Some(2), 40, Low, 3));
+        assert_eq!(heard(), []);
+    }
+
+    #[test]
+    fn a_refusal_is_told_when_it_comes_and_when_it_comes_again() {
+        let feed = Feed::default();
+        let mut reporter = Reporter::new(feed.clone());
+        let mut heard = feed.overhear();
+        let refused = |at, count| {
+            let (who, code, text, by_us) = ("relay1".to_owned(), 9, "too dear", true);
+            Status { refused: vec![Refused { at, since: 1, count, who, code, text, by_us }], ..Status::default() }
+        };
+        for (status, told) in [(Status::default(), 0), (refused(1, 1), 1), (refused(1, 1), 0), (refused(2, 2), 1)] {
+            reporter.ticked(&status);
+            assert_eq!(heard().len(), told);
+        }
+    }
+}
