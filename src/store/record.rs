@@ -26,11 +26,10 @@ const REQUEST: &str = "INSERT INTO requests (node, id, at, kind, who, site, due,
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
     ON CONFLICT (node, id) DO UPDATE SET at = excluded.at, kind = excluded.kind, who = excluded.who, \
     site = excluded.site, due = excluded.due, outcome = excluded.outcome, code = excluded.code";
-const EVENT: &str = "INSERT INTO events (node, at, what, link, hop, amount, fee, tx) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-
 const SETTING: &str = "INSERT INTO settings (node, name, body) VALUES ($1, $2, $3) \
     ON CONFLICT (node, name) DO UPDATE SET body = excluded.body";
+const EVENT: &str = "INSERT INTO events (node, at, what, link, hop, amount, fee, tx) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 /// Name of the policy among the settings.
 pub(super) const POLICY: &str = "policy";

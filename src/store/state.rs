@@ -55,8 +55,8 @@ impl<D: Sql> State<D> {
             links: bodies(&mut self.db, LINKS, std::slice::from_ref(&node))?,
             escrows: bodies(&mut self.db, ESCROWS, std::slice::from_ref(&node))?,
             hops: bodies(&mut self.db, HOPS, &[node.clone(), Value::Int(hops.into())])?,
-            payments: bodies(&mut self.db, PAYMENTS, &[node.clone(), since, until, Value::Int(PAYMENTS_READ)])?,
-            policy: bodies(&mut self.db, SETTING, &[node, Value::Text(record::POLICY.into())])?.pop(),
+            policy: bodies(&mut self.db, SETTING, &[node.clone(), Value::Text(record::POLICY.into())])?.pop(),
+            payments: bodies(&mut self.db, PAYMENTS, &[node, since, until, Value::Int(PAYMENTS_READ)])?,
         })
     }
 

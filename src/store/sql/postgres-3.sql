@@ -35,6 +35,9 @@ CREATE TABLE requests (
     PRIMARY KEY (node, id)
 );
 CREATE INDEX requests_at ON requests (node, at);
+CREATE TABLE settings (
+    node BIGINT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (node, name)
+);
 CREATE TABLE events (
     seq BIGINT PRIMARY KEY GENERATED ALWAYS AS IDENTITY, at BIGINT NOT NULL, what TEXT NOT NULL, link BYTEA,
     hop BYTEA, amount BIGINT NOT NULL CHECK (amount >= 0), fee BIGINT NOT NULL CHECK (fee >= 0),
@@ -47,10 +50,6 @@ CREATE FUNCTION events_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 $$;
 CREATE TRIGGER events_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION events_stay();
--- What a person set while the node ran, JSON by name.
-CREATE TABLE settings (
-    node BIGINT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (node, name)
-);
 CREATE VIEW balances AS SELECT
     node, link,
     CAST(SUM(CASE WHEN what IN ('claim_signed', 'claim_adopted') THEN amount ELSE 0 END) AS BIGINT) AS signed,
