@@ -35,6 +35,12 @@ pub struct GatewayConfig {
     pub state_dir: PathBuf,
     /// Unix socket of the local API. Absolute.
     pub api_socket: PathBuf,
+    /// The local API also at this port of the loopback, for browsers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_listen: Option<SocketAddr>,
+    /// Pages in browsers that may ask at `api_listen`, as their `Origin`: `chrome-extension://ID`. At most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub api_origins: Vec<String>,
     /// `[database]`: the books lie on a PostgreSQL server instead of in `state_dir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<Database>,
@@ -334,6 +340,7 @@ impl GatewayConfig {
         require(socket <= MAX_SOCKET, || {
             format!("api_socket is {socket} bytes long; a unix socket takes {MAX_SOCKET}")
         })?;
+        check::api(self.api_listen, &self.api_origins)?;
         self.database.as_ref().map_or(Ok(()), Database::check)?;
         self.ledger.route()?;
         self.ledger.witness_route()?;

@@ -8,6 +8,38 @@ use crate::gateway::core::offer::{
 use crate::gateway::core::paths::{PREFIXES_MAX, Prices};
 use crate::gateway::core::policy::{Limits, Mode, Policy as CorePolicy, Rule, Target};
 use crate::units::Price;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Pages that may ask the API, at most.
+const MAX_ORIGINS: usize = 16;
+/// Longest of them.
+const MAX_ORIGIN: usize = 256;
+
+/// Where the API listens beside its socket, and for which pages.
+pub(super) fn api(listen: Option<SocketAddr>, origins: &[String]) -> Result<()> {
+    if let Some(address) = listen {
+        let home = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        require(home.contains(&address.ip()) && address.port() != 0, || {
+            format!("api_listen = {address} is not a port of 127.0.0.1 or [::1]; other machines have no business here")
+        })?;
+    }
+    require(origins.len() <= MAX_ORIGINS, || format!("api_origins: at most {MAX_ORIGINS}"))?;
+    let odd = origins.iter().find(|origin| !is_origin(origin));
+    require(odd.is_none(), || {
+        let odd = odd.map(String::as_str).unwrap_or_default();
+        format!(
+            "api_origins: {odd:?} is no SCHEME://HOST[:PORT] in lower case without a path, as chrome-extension://ID"
+        )
+    })
+}
+
+fn is_origin(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && !b"/\\*?#@".contains(&byte);
+    text.len() <= MAX_ORIGIN
+        && text.split_once("://").is_some_and(|(scheme, host)| {
+            !scheme.is_empty() && !host.is_empty() && scheme.bytes().chain(host.bytes()).all(fits)
+        })
+}
 
 impl Site {
     /// By the very rule of the front: it refuses to start with anything else.

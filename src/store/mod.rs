@@ -8,6 +8,7 @@
 mod books;
 mod export;
 mod history;
+mod paging;
 mod postgres;
 mod reader;
 mod record;
@@ -19,6 +20,7 @@ mod state;
 pub use books::{Balance, Books};
 pub use export::{Field, Topic};
 pub use history::{BINS_MAX, Bin, SPENDINGS_MAX, Spending, Sum};
+pub use paging::PaymentsWhere;
 pub use postgres::Postgres;
 pub use reader::Reader;
 pub use sqlite::{FILE, Sqlite};

@@ -47,6 +47,8 @@ pub fn of(spec: &NodeSpec, node: &NodeView, state: &State) -> Result<GatewayConf
         state_dir: node.dir.join("payments"),
         database: None,
         api_socket: node.api_socket.clone().ok_or_else(|| missing("API socket"))?,
+        api_listen: None,
+        api_origins: Vec::new(),
         wallet: Wallet { seed_file: seed_file(node), passphrase_file: None },
         ledger: ledger_of(role, ledger.address, money),
         offer: (role != config::Role::Client).then(offer).transpose()?,

@@ -5,7 +5,7 @@
 //! submit -> first server: landed or refused -> does the second one see the same?
 //!                         unknown           -> submitted by the second one as well (it can land once only)
 //! ```
-use super::HorizonLedger;
+use super::{AccountRecord, HorizonLedger};
 use crate::error::Result;
 use crate::gateway::core::message::AccountKey;
 use crate::gateway::port::{AccountHistory, AccountView, LedgerAnswer, LedgerCall, LedgerResult};
@@ -53,6 +53,13 @@ impl WitnessedLedger {
         }
         self.checked.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// An account as the first server has it, for people to look at: nothing is decided by it. None when there is no
+    /// such account. `MW-HZN-*`.
+    pub async fn account_record(&self, account: &AccountKey) -> Result<Option<AccountRecord>> {
+        self.check_network().await?;
+        self.first.account_record(account).await
     }
 
     /// Answers a call of the gateway; what only one of the two says is `Unknown`.

@@ -12,7 +12,7 @@ mod status;
 
 pub use give_up::{GIVEN_UP_MAX, WHILE_MS};
 pub use service::ServiceWish;
-pub use status::{CircuitStatus, HopStatus, Refused, Stamped};
+pub use status::{CircuitStatus, HopStatus, OfferStatus, Refused, Stamped};
 
 use super::pass::{Pass, Via};
 use crate::gateway::core::locks::Locks;

@@ -2,7 +2,7 @@
 use super::{HopState, Pay};
 use crate::gateway::core::message::RefusalCode;
 use crate::gateway::port::{CircuitId, Counted};
-use crate::units::Stroops;
+use crate::units::{Price, Stroops};
 
 /// Refusals kept for the person to see.
 const MAX_REFUSED: usize = 256;
@@ -74,6 +74,25 @@ pub struct HopStatus {
     pub stamped: Stamped,
     /// Paid on this circuit for carrying.
     pub paid: Stroops,
+    /// What it asks, once it said so.
+    pub offer: Option<OfferStatus>,
+    /// Its newest valid request, cumulative over the circuit.
+    pub due: Option<Stroops>,
+}
+
+/// What a hop asks.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct OfferStatus {
+    /// Stroops per MiB.
+    pub price: Price,
+    /// Stroops kept of each payment that is passed on.
+    pub fee: Stroops,
+    /// Bytes before the first payment.
+    pub credit_bytes: u32,
+    /// Bytes that it asks to stay ahead.
+    pub ahead_bytes: u32,
+    /// Unix seconds.
+    pub expires: u64,
 }
 
 impl Pay {
@@ -91,6 +110,14 @@ impl Pay {
             outward: h.own.outward,
             stamped: h.stamped,
             paid: h.paid,
+            offer: h.offer.as_ref().map(|offer| OfferStatus {
+                price: offer.price,
+                fee: offer.fee,
+                credit_bytes: offer.credit_bytes,
+                ahead_bytes: offer.ahead_bytes,
+                expires: offer.expires,
+            }),
+            due: h.request.as_ref().map(|request| request.amount_due),
         };
         self.circuits
             .iter()
