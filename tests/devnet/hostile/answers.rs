@@ -107,6 +107,7 @@ impl Words {
             credit_bytes: 0,
             ahead_bytes: 1 << 30,
             expires: now + 3_600,
+            lock_secs: 5,
             session: self.array(),
             mac_key: seed,
             nonce: hello.nonce,
@@ -119,7 +120,7 @@ impl Words {
             state: 2,
         };
         let window = PRICE.of_cells(own.total() + (32 << 20) / CELL_BYTES).expect("in range");
-        let mut ask = |standing| build(&offer, standing, self.array(), [0; 32], now, 60);
+        let mut ask = |standing| build(&offer, standing, self.array(), now, 60);
         let forged = PaymentRequest { mac: [9; 16], ..ask(standing(0, window)) };
         let absurd = ask(standing(0, Stroops::MAX));
         let mut above = ask(standing(1 << 40, window));
