@@ -103,5 +103,13 @@ fn pay() -> Result<Pay> {
 
 fn links() -> Result<Links> {
     let (deposit, liquidity) = (stroops(10 * 10_000_000)?, stroops(500 * 10_000_000)?);
-    Ok(Links { deposit, liquidity, period_secs: 600, flush_secs: 30, denomination: stroops(1)?, ..Links::default() })
+    Ok(Links {
+        deposit,
+        liquidity,
+        period_secs: 600,
+        flush_secs: 30,
+        lock_secs: 5,
+        denomination: stroops(1)?,
+        ..Links::default()
+    })
 }
