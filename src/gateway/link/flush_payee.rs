@@ -15,6 +15,9 @@ impl Links {
     pub fn flush_all(&mut self, now_ms: u64, _rng: &mut impl Rng, out: &mut Out) {
         let lanes: Vec<AccountKey> = self.lanes.keys().copied().collect();
         for escrow in lanes {
+            if let Some(entry) = self.lanes.get_mut(&escrow).filter(|l| l.row.lock.is_some()) {
+                entry.flush_ms = now_ms; // as soon as its lock is folded
+            }
             self.begin_flush(now_ms, &escrow, false, out);
         }
         self.ask_flushes(out);

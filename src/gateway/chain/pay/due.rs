@@ -104,10 +104,10 @@ fn risk_bytes(h: &HopState, offer: &Offer) -> u64 {
     FIRST_BYTES.max(proven.saturating_mul(GROWTH))
 }
 
-/// A hop that does not ask is first paid when a quarter of its credit is used: circuits that carry next to nothing
+/// A hop that does not ask is first paid when half of its credit is used: circuits that carry next to nothing
 /// (the wallet's own, the idle leg of a set) would cost more in payment cells than they carry.
 fn first_cells(offer: &Offer) -> u64 {
-    u64::from(offer.credit_bytes) / CELL_BYTES / 4
+    u64::from(offer.credit_bytes) / CELL_BYTES / 2
 }
 
 /// What a hop is to be paid now, or `along` with others; nothing while enough is left.
