@@ -259,5 +259,7 @@ fn is_link_talk(message: &Message) -> bool {
             | Message::CloseAsk(_)
             | Message::CloseSigned(_)
             | Message::FlushAsk(_)
+            | Message::NetPropose(_)
+            | Message::NetAccept(_)
     )
 }

@@ -62,7 +62,8 @@ SELECT hex(link) FROM balances
 WHERE signed + credited + flushed + seen > 0 AND link NOT IN (SELECT link FROM escrows)";
 
 /// Lanes that promise more than they hold.
-const OVERDRAWN: &str = "SELECT hex(escrow), role FROM escrows WHERE total > deposit OR landed > deposit";
+const OVERDRAWN: &str = "SELECT hex(escrow), role FROM escrows \
+     WHERE total - coalesce(json_extract(body, '$.netted'), 0) > deposit OR landed > deposit";
 
 pub(super) fn balances(db: &Connection) -> Result<Vec<Balance>> {
     let sql = "SELECT link, signed, credited, flushed, seen, returned, fees FROM balances ORDER BY link";

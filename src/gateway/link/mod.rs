@@ -41,6 +41,8 @@ mod lazy;
 mod ledger;
 mod limits;
 mod links;
+mod net;
+mod net_answer;
 mod onwards;
 mod open_payee;
 mod open_payer;
@@ -56,8 +58,8 @@ pub use identity::Identity;
 pub use limits::Limits;
 pub use links::{LaneSummary, LinkSummary, Links};
 pub use rows::{
-    Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Partner, RECENT, Recent, Role, Span,
-    Tx,
+    Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Net, Partner, RECENT, Recent, Role,
+    Span, Tx,
 };
 
 use super::core::message::{AccountKey, Id};

@@ -10,12 +10,12 @@ impl EscrowRow {
     /// Payee: what landed, what is about to, and what is held in the open epoch. `promise`: so much may a flush leave
     /// over.
     fn backed(&self, promise: Stroops) -> Stroops {
-        let lands = self.frozen.as_ref().map_or(Stroops::ZERO, |f| match &f.flush {
-            Some(flush) => flush.claim.cumulative.min(f.held.cumulative),
+        let lands = self.frozen.as_ref().map_or(Stroops::ZERO, |f| match f.lands() {
+            Some(lands) => lands.min(f.held.cumulative),
             None if f.held.cumulative.saturating_sub(f.amount) > promise => f.held.cumulative,
             None => f.amount.min(f.held.cumulative),
         });
-        [lands, self.held.cumulative].into_iter().fold(self.landed, |sum, part| sum.add(part).unwrap_or(sum))
+        [lands, self.held.cumulative].into_iter().fold(self.settled(), |sum, part| sum.add(part).unwrap_or(sum))
     }
 }
 

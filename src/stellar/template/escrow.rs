@@ -216,7 +216,7 @@ fn no_conditions() -> xdr::PreconditionsV2 {
     }
 }
 
-fn own_key(key: &SecretSeed, expected: &AccountKey) -> Result<()> {
+pub(super) fn own_key(key: &SecretSeed, expected: &AccountKey) -> Result<()> {
     if key.public() == *expected {
         Ok(())
     } else {

@@ -4,7 +4,8 @@ use magicwave::gateway::core::seal::{SEALED_CLAIM_LEN, SEALED_TEMPLATE_LEN};
 use magicwave::units::{Price, Stroops};
 
 /// The types of all messages.
-pub const KINDS: [u8; 25] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45];
+pub const KINDS: [u8; 27] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47];
 
 /// Entropy; zeros when it is used up.
 pub struct Bytes<'a>(pub &'a [u8]);
@@ -195,6 +196,22 @@ impl Bytes<'_> {
                 signature: self.signature(),
             }),
             45 => Message::FlushAsk(EscrowRef { escrow: self.array() }),
+            46 => Message::NetPropose(NetPropose {
+                inward: self.array(),
+                epoch: self.u32(),
+                amount: self.amount(),
+                outward: self.array(),
+                sequence: self.u64(),
+                until: self.u64(),
+            }),
+            47 => Message::NetAccept(NetAccept {
+                inward: self.array(),
+                outward: self.array(),
+                epoch: self.u32(),
+                amount: self.amount(),
+                payer: self.signature(),
+                payee: self.signature(),
+            }),
             _ => {
                 let link = self.array();
                 let claim = if self.u8() & 1 == 1 { Some(self.claim()) } else { None };
