@@ -61,7 +61,7 @@ SELECT link FROM balances WHERE node = $1 AND signed + credited + flushed + seen
 
 /// Lanes that promise more than they hold.
 const OVERDRAWN: &str = "
-SELECT escrow, role FROM escrows WHERE node = $1 AND (total > deposit OR landed > deposit) ORDER BY escrow";
+SELECT escrow, role FROM escrows WHERE node = $1 AND (total - netted > deposit OR landed > deposit) ORDER BY escrow";
 
 const BALANCES: &str = "
 SELECT link, signed, credited, flushed, seen, returned, fees FROM balances WHERE node = $1 ORDER BY link";

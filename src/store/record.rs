@@ -10,11 +10,11 @@ const LINK: &str = "INSERT INTO links (node, id, role, deposit, since_ms, body) 
     ON CONFLICT (node, id) DO UPDATE SET role = excluded.role, deposit = excluded.deposit, \
     since_ms = excluded.since_ms, body = excluded.body";
 const ESCROW: &str = "INSERT INTO escrows \
-    (node, escrow, link, role, state, deposit, total, landed, returned, epoch, body) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+    (node, escrow, link, role, state, deposit, total, landed, returned, netted, epoch, body) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
     ON CONFLICT (node, escrow) DO UPDATE SET link = excluded.link, role = excluded.role, state = excluded.state, \
     deposit = excluded.deposit, total = excluded.total, landed = excluded.landed, returned = excluded.returned, \
-    epoch = excluded.epoch, body = excluded.body";
+    netted = excluded.netted, epoch = excluded.epoch, body = excluded.body";
 const HOP: &str = "INSERT INTO hops (node, hop, at, amount_in, amount_out, body) VALUES ($1, $2, $3, $4, $5, $6) \
     ON CONFLICT (node, hop) DO UPDATE SET at = excluded.at, amount_in = excluded.amount_in, \
     amount_out = excluded.amount_out, body = excluded.body";
@@ -67,10 +67,11 @@ fn statement(node: i64, row: &Row) -> Result<Statement<'_>> {
         Row::Escrow(row) => {
             let (id, link) = (bytes(&row.escrow), bytes(&row.link));
             let (role, state) = (name(role(row.role)), name(row.state.name()));
-            let [deposit, total, landed, returned] =
-                [row.deposit, row.total, row.landed, row.returned.unwrap_or_default()].map(|a| Value::Int(a.as_i64()));
+            let [deposit, total, landed, returned, netted] =
+                [row.deposit, row.total, row.landed, row.returned.unwrap_or_default(), row.netted]
+                    .map(|a| Value::Int(a.as_i64()));
             let epoch = Value::Int(row.epoch.into());
-            (ESCROW, vec![id, link, role, state, deposit, total, landed, returned, epoch, json(row)?])
+            (ESCROW, vec![id, link, role, state, deposit, total, landed, returned, netted, epoch, json(row)?])
         }
         Row::Hop(row) => {
             let (amount_in, amount_out) = (Value::Int(row.amount_in.as_i64()), Value::Int(row.amount_out.as_i64()));

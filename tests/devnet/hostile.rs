@@ -310,7 +310,8 @@ impl Net {
         for node in self.payers() {
             self.api(&node, "/api/flush", true).await;
             for lane in lanes(&self.gateway(&node).await, "payee") {
-                done &= lane["flushing"] == false && lane["landed"] == lane["claimed"];
+                let settled = number(&lane["landed"]) + number(&lane["netted"]);
+                done &= lane["flushing"] == false && settled == number(&lane["claimed"]);
                 held.insert(lane["escrow"].as_str().expect("escrow").to_owned(), number(&lane["landed"]));
             }
         }

@@ -4,7 +4,7 @@ use magicwave::gateway::core::codec::{MESSAGE_MAX, encode};
 use magicwave::tor::cell;
 
 /// Type and encoded length, header included; the largest form where there are two.
-const SIZES: [(u8, usize); 26] = [
+const SIZES: [(u8, usize); 28] = [
     (1, 73),
     (2, 180),
     (3, 118),
@@ -30,6 +30,8 @@ const SIZES: [(u8, usize); 26] = [
     (43, 44),
     (44, 104),
     (45, 36),
+    (46, 96),
+    (47, 208),
     (48, 84),
 ];
 

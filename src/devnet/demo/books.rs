@@ -128,7 +128,9 @@ pub async fn flush(net: &Devnet) -> Result<()> {
         let mut open = Vec::new();
         for node in paid_nodes(net) {
             let status: Value = ask(net, node, "/api/status").await?;
-            if lanes(&status, "payee").iter().any(|l| l["claimed"] != l["landed"]) {
+            let part = |lane: &Value, name: &str| lane[name].as_u64().unwrap_or(0);
+            let open_still = |l: &&Value| part(l, "claimed") != part(l, "landed") + part(l, "netted");
+            if lanes(&status, "payee").iter().any(|l| open_still(&l)) {
                 open.push(node);
                 let flush: Result<Value> = crate::api::client::call(
                     socket(net, node)?,

@@ -90,6 +90,10 @@ pub enum Message {
     CloseSigned(CloseSigned),
     /// 45: payer -> payee: please flush soon.
     FlushAsk(EscrowRef),
+    /// 46: payee -> payer, both relays: let us settle this epoch and one of the other direction by their difference.
+    NetPropose(NetPropose),
+    /// 47: payer -> payee: both epochs are frozen; my signatures.
+    NetAccept(NetAccept),
     /// 48: payee -> payer: the secret of a lock; fold it.
     Reveal(Reveal),
 }
@@ -521,4 +525,38 @@ pub struct CloseSigned {
     pub epoch: u32,
     /// The payee's signature over the hash of the close.
     pub signature: Signature,
+}
+
+/// 46.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetPropose {
+    /// The escrow that pays the sender.
+    pub inward: AccountKey,
+    /// Its epoch, which the sender has frozen.
+    pub epoch: u32,
+    /// Cumulative amount that counts in it, at most what was signed.
+    pub amount: Stroops,
+    /// The escrow of the other direction.
+    pub outward: AccountKey,
+    /// The number of the sender's account that the transaction takes.
+    pub sequence: u64,
+    /// Unix seconds after which it can no longer land.
+    pub until: u64,
+}
+
+/// 47.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetAccept {
+    /// Of the proposal.
+    pub inward: AccountKey,
+    /// Of the proposal.
+    pub outward: AccountKey,
+    /// The epoch of the outward escrow.
+    pub epoch: u32,
+    /// Cumulative amount that counts in it.
+    pub amount: Stroops,
+    /// Over the hash of N, as payer of the inward escrow.
+    pub payer: Signature,
+    /// The same as payee of the outward escrow.
+    pub payee: Signature,
 }

@@ -227,7 +227,7 @@ impl Links {
             return Err(if later { RefusalCode::FLUSH_PENDING } else { RefusalCode::NOT_PAID });
         }
         // Never more credit than the deposit can ever pay.
-        if credited > self.capacity(&lane) {
+        if credited.saturating_sub(lane.netted) > self.capacity(&lane) {
             return Err(RefusalCode::DEPOSIT_EXCEEDED);
         }
         lane.total = credited;
@@ -292,7 +292,7 @@ pub(super) fn take(lane: &mut EscrowRow, claim: &Claim, late_limit: Stroops) -> 
     }
     let Some(frozen) = lane.frozen.as_mut().filter(|f| f.epoch == claim.epoch) else { return false };
     // Once the flush is under way what exceeds it comes back only as a carry: a promise, taken in small amounts.
-    let bound = frozen.flush.as_ref().map(|flush| flush.claim.cumulative.add(late_limit).unwrap_or(Stroops::MAX));
+    let bound = frozen.lands().map(|lands| lands.add(late_limit).unwrap_or(Stroops::MAX));
     if bound.is_some_and(|bound| new.cumulative > bound) {
         return false;
     }

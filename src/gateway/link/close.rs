@@ -65,7 +65,7 @@ impl Links {
 fn returning(lane: &EscrowRow) -> Option<Returning> {
     let amount = match &lane.state {
         EscrowState::Funding { .. } => lane.deposit,
-        state if state.is_usable() || *state == EscrowState::Funded => lane.deposit.saturating_sub(lane.total),
+        state if state.is_usable() || *state == EscrowState::Funded => lane.deposit.saturating_sub(lane.drawn()),
         EscrowState::Reclaiming { rest, .. } => *rest,
         state if state.is_returning() => lane.deposit.saturating_sub(lane.landed),
         _ => return None,

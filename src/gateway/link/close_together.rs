@@ -17,7 +17,7 @@ impl Links {
     /// Payer: asks every payee to flush soon; each decides for itself when and how often it does.
     pub(super) fn ask_flushes(&self, out: &mut Out) {
         let ours = self.lanes.values().map(|l| &l.row).filter(|row| row.role == Role::Payer && row.state.is_usable());
-        for row in ours.filter(|row| row.frozen.is_none() && row.total > row.landed) {
+        for row in ours.filter(|row| row.frozen.is_none() && row.total > row.settled()) {
             self.say(&row.link, Message::FlushAsk(EscrowRef { escrow: row.escrow }), out);
         }
     }
@@ -54,7 +54,7 @@ impl Links {
 
     /// Payer: nothing new is signed on this lane, and its deposit could come back at once.
     pub(super) fn wants_close(&self, lane: &EscrowRow) -> bool {
-        let over = self.is_closing(&lane.link) || lane.total == lane.landed;
+        let over = self.is_closing(&lane.link) || lane.total == lane.settled();
         let ahead = self.lanes.get(&lane.escrow).is_some_and(|l| l.ahead.is_some());
         lane.role == Role::Payer
             && lane.state == EscrowState::Retired
@@ -110,7 +110,7 @@ impl Links {
             }
             return;
         }
-        let settled = lane.is_at_rest() && lane.landed >= lane.total.max(signed);
+        let settled = lane.is_at_rest() && lane.settled() >= lane.total.max(signed);
         if !settled || lane.epoch > MAX_EPOCH {
             return;
         }

@@ -149,6 +149,11 @@ impl Links {
         self.link_with(relay, Role::Payer).map(|link| link.row.tag)
     }
 
+    /// The circuit that carries the talk of a link, while there is one.
+    pub fn circuit_of(&self, link: &Id) -> Option<CircuitId> {
+        self.links.get(link)?.circ
+    }
+
     /// The row of a link that we propose to pay on.
     pub(super) fn proposed(&self, now_ms: u64, id: Id, partner: Partner, dials: bool) -> LinkRow {
         LinkRow {

@@ -2,6 +2,7 @@
 use super::identity;
 use super::limits::after_ms;
 use super::links::Links;
+use super::net_answer;
 use super::rows::{Carry, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held};
 use crate::gateway::core::message::{AccountKey, Claim, FlushBegin, FlushDone, Id, Message, RefusalCode};
 use crate::gateway::port::{AccountView, Out};
@@ -38,6 +39,9 @@ impl Links {
         let quarter = capacity / 4;
         let used = row.landed.get().saturating_add(row.held.cumulative.get());
         let low = capacity.saturating_sub(used) < quarter && row.held.cumulative.get() >= quarter;
+        if !late && (scheduled || low) && self.nets_instead(now_ms, escrow) {
+            return;
+        }
         if scheduled || late || low {
             self.begin_flush(now_ms, escrow, late, out);
         }
@@ -66,7 +70,7 @@ impl Links {
         if amount.is_zero() {
             return;
         }
-        lane.frozen = Some(Frozen { epoch: lane.epoch, held, amount, flush: None, since_ms: now_ms, carried: false });
+        lane.frozen = Some(Frozen::new(now_ms, lane.epoch, held, amount));
         lane.epoch += 1;
         lane.held = Held::default();
         self.save(lane, out);
@@ -78,6 +82,13 @@ impl Links {
 
     /// The next thing to do about a flush or what it left; true when there was one.
     pub(super) fn poke_payee(&mut self, now_ms: u64, lane: &EscrowRow, out: &mut Out) -> bool {
+        if self.say_proposal(lane, out) {
+            return true;
+        }
+        if self.net_pends(now_ms, lane) {
+            self.ask_escrow(now_ms, lane.escrow, out);
+            return true;
+        }
         if let Some(frozen) = lane.frozen.as_ref().filter(|f| f.flush.is_none()) {
             if self.ready_claim(now_ms, lane).is_some() {
                 self.ask_destination(now_ms, lane.escrow, out);
@@ -213,6 +224,9 @@ impl Links {
         };
         let most = lane.frozen.as_ref().map_or(Stroops::ZERO, |f| f.held.cumulative);
         let landed = left.saturating_sub(lane.landed).min(most);
+        if net_answer::by_net(&lane, left) {
+            return self.settle_net(now_ms, lane, 0, out);
+        }
         if self.is_refunded(&lane, sequence) {
             // The refund won, or came after the flush.
             lane.landed = lane.landed.add(landed).unwrap_or(lane.landed);
@@ -226,17 +240,39 @@ impl Links {
     }
 
     fn end_flush(&mut self, now_ms: u64, mut lane: EscrowRow, landed: Stroops, fee: u64, out: &mut Out) {
-        let Some(frozen) = lane.frozen.take() else { return };
-        let Some(flush) = frozen.flush else { return };
-        let rest = frozen.held.cumulative.saturating_sub(landed);
-        let ok = !landed.is_zero();
+        let Some(mut frozen) = lane.frozen.take() else { return };
+        let Some(flush) = frozen.flush.take() else { return };
+        if let Some(net) = &frozen.net {
+            self.forget_net(&net.other, out); // one of the two lands, and this one did, or its number is used
+        }
+        if landed.is_zero() {
+            self.note(now_ms, "flush_failed", &lane, flush.claim.cumulative, fee, out);
+        }
+        self.end_epoch(now_ms, lane, &frozen, flush.tx.hash, (landed, landed), fee, out);
+    }
+
+    /// The frozen epoch is over: so much of it `landed`, so much is `settled` with what was set off, the rest is to be
+    /// carried.
+    pub(super) fn end_epoch(
+        &mut self,
+        now_ms: u64,
+        mut lane: EscrowRow,
+        frozen: &Frozen,
+        hash: [u8; 32],
+        (landed, settled): (Stroops, Stroops),
+        fee: u64,
+        out: &mut Out,
+    ) {
+        let rest = frozen.held.cumulative.saturating_sub(settled);
+        let ok = !settled.is_zero();
         lane.landed = lane.landed.add(landed).unwrap_or(lane.landed);
         // What failed as a whole counts again only when the payer has signed it anew.
         let grace = if ok && !frozen.carried { self.limits.carry_grace_secs } else { 0 };
         lane.carry = (!rest.is_zero()).then(|| Carry { amount: rest, until_ms: after_ms(now_ms, grace) });
-        lane.flushed = Some(Flushed { epoch: frozen.epoch, hash: flush.tx.hash });
-        let (what, amount) = if ok { ("flush_landed", landed) } else { ("flush_failed", flush.claim.cumulative) };
-        self.note(now_ms, what, &lane, amount, fee, out);
+        lane.flushed = Some(Flushed { epoch: frozen.epoch, hash });
+        if ok {
+            self.note(now_ms, "flush_landed", &lane, landed, fee, out);
+        }
         let escrow = lane.escrow;
         self.save(lane.clone(), out);
         if let Some(entry) = self.lanes.get_mut(&escrow) {
@@ -260,6 +296,10 @@ impl Links {
             let end = if flushing { Self::on_flush_displaced } else { Self::end_lane };
             return end(self, now_ms, lane, out);
         }
+        if self.on_net_view(now_ms, &lane, view, out) {
+            return;
+        }
+        lane = self.lanes.get(&lane.escrow).map_or(lane, |l| l.row.clone());
         let before = lane.clone();
         lane.seq_time = lane.seq_time.max(view.sequence_time);
         self.catch_up(now_ms, &mut lane, view, out);
@@ -283,12 +323,14 @@ impl Links {
 
     /// Nothing more can come of a lane. What was claimed and never landed is lost, and said.
     pub(super) fn end_lane(&mut self, now_ms: u64, mut lane: EscrowRow, out: &mut Out) {
-        let lost = lane.claimed(now_ms).saturating_sub(lane.landed);
+        let lost = lane.claimed(now_ms).saturating_sub(lane.settled());
         if lane.role == super::Role::Payee && !lost.is_zero() {
             self.note(now_ms, "claim_lost", &lane, lost, 0, out);
         }
         lane.state = EscrowState::Spent;
-        lane.frozen = None;
+        if let Some(net) = lane.frozen.take().and_then(|f| f.net) {
+            self.forget_net(&net.other, out);
+        }
         self.save(lane, out);
     }
 }

@@ -87,6 +87,9 @@ impl Links {
             self.on_seen_refunded(now_ms, lane, view, out);
             return;
         }
+        if self.waits_for_net(&lane) && !self.is_refundable(now_ms, &lane) {
+            return self.pause(now_ms, &lane.escrow);
+        }
         let before = lane.clone();
         lane.seq_time = lane.seq_time.max(view.sequence_time);
         let lowest = lane.frozen.as_ref().map_or(lane.epoch, |f| f.epoch);
@@ -103,7 +106,7 @@ impl Links {
             // knows of less.
             let shown = ahead.filter(|claim| claim.epoch == used.saturating_add(1)).map(|claim| claim.cumulative);
             let left = self.left(&lane, view).max(lane.landed);
-            let signed = left.add(shown.unwrap_or(Stroops::ZERO)).unwrap_or(left);
+            let signed = left.add(lane.netted).and_then(|sum| sum.add(shown.unwrap_or(Stroops::ZERO))).unwrap_or(left);
             let more = signed.saturating_sub(lane.total);
             if !more.is_zero() {
                 lane.total = signed;
@@ -117,7 +120,7 @@ impl Links {
             lane.landed = landed;
             lane.frozen = None;
             lane.epoch = lane.epoch.max(used.saturating_add(1));
-            let carried = lane.total.saturating_sub(landed);
+            let carried = lane.total.saturating_sub(lane.settled());
             let signature = self.signature(&lane, lane.epoch, carried);
             lane.held = Held { cumulative: carried, signature };
             self.note(now_ms, "landing_seen", &lane, seen, 0, out);
@@ -144,9 +147,8 @@ impl Links {
 }
 
 /// Nothing more is signed in the open epoch; `amount` of it is going to land. The next starts at 0.
-fn freeze(lane: &mut EscrowRow, amount: Stroops, now_ms: u64) {
-    lane.frozen =
-        Some(Frozen { epoch: lane.epoch, held: lane.held, amount, flush: None, since_ms: now_ms, carried: false });
+pub(super) fn freeze(lane: &mut EscrowRow, amount: Stroops, now_ms: u64) {
+    lane.frozen = Some(Frozen::new(now_ms, lane.epoch, lane.held, amount));
     lane.epoch += 1;
     lane.held = Held::default();
 }

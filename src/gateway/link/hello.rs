@@ -62,6 +62,8 @@ impl Links {
             (Role::Payee, Message::CloseAsk(ask)) => self.on_close_ask(now_ms, link, &ask, out),
             (Role::Payer, Message::CloseSigned(signed)) => self.on_close_signed(now_ms, link, &signed, out),
             (Role::Payee, Message::FlushAsk(ask)) => self.on_flush_ask(now_ms, rng, link, &ask),
+            (Role::Payer, Message::NetPropose(ask)) => self.on_net_propose(now_ms, link, &ask, out),
+            (Role::Payee, Message::NetAccept(accept)) => self.on_net_accept(now_ms, link, &accept, out),
             (_, Message::Reestablish(theirs)) => self.on_reestablish(now_ms, rng, link, &theirs, out),
             _ => Err(RefusalCode::UNEXPECTED),
         }

@@ -8,7 +8,7 @@ use crate::stellar::asset::Asset;
 use crate::stellar::escrow_check;
 use crate::stellar::keys::SecretSeed;
 use crate::stellar::network::NetworkId;
-use crate::stellar::template::{self, EscrowTerms, Source};
+use crate::stellar::template::{self, EscrowTerms, NetTerms, Source};
 use crate::units::Stroops;
 use crate::wallet::{self, Wallet};
 use sha2::{Digest, Sha512};
@@ -156,6 +156,28 @@ impl Identity {
     pub(super) fn close(&self, terms: &EscrowTerms, signer: &SecretSeed, close: &Close, fee: u64) -> Result<Tx> {
         let inner = template::complete_close(terms, close.epoch, signer, &close.signature)?;
         self.bump(&inner, terms.claim_sequence(close.epoch)?, fee)
+    }
+    /// Our two signatures over what settles both directions, as the one that is asked: as payer of the inward escrow and
+    /// as payee of the outward one.
+    pub(super) fn sign_net(
+        &self,
+        terms: &NetTerms,
+        payer: &SecretSeed,
+        payee: &SecretSeed,
+    ) -> Result<(Signature, Signature)> {
+        let [payer, payee] = template::sign_net(terms, payer, payee)?;
+        Ok((payer, payee))
+    }
+    /// What settles both directions in our fee bump, as the one that proposed it; checks the other's signatures.
+    pub(super) fn net(
+        &self,
+        terms: &NetTerms,
+        (payee, payer): (&SecretSeed, &SecretSeed),
+        others: &[Signature; 2],
+        fee: u64,
+    ) -> Result<Tx> {
+        let inner = template::complete_net(terms, &self.account, payee, payer, others)?;
+        self.bump(&inner, terms.sequence, fee)
     }
     /// Takes `rest` out of E after R and merges E, `sequence` being that of our account as it stands.
     pub(super) fn reclaim(

@@ -23,7 +23,7 @@ impl Links {
     /// Stroops that may still be signed (payer) or credited (payee) on a lane, beside what is locked.
     pub fn room(&self, now_ms: u64, lane: &EscrowRow) -> Stroops {
         let used = if lane.role == Role::Payee { lane.total.max(lane.claimed(now_ms)) } else { lane.total };
-        self.capacity(lane).saturating_sub(used).saturating_sub(lane.locked())
+        self.capacity(lane).saturating_sub(used.saturating_sub(lane.netted)).saturating_sub(lane.locked())
     }
 
     /// The lane takes claims for a while yet: a quarter of it is left, and its clock is not far gone.

@@ -170,6 +170,10 @@ impl Links {
             (Ask::LastLookup(_), LedgerResult::NotFound) if row.state.tx().is_some() => {
                 self.ask_fate(now_ms, Ask::Displaced(escrow), escrow, out)
             }
+            // E tells what became of it.
+            (Ask::LastLookup(_), LedgerResult::NotFound) if row.net_tx().is_some() => {
+                self.ask_escrow(now_ms, escrow, out)
+            }
             (Ask::LastLookup(_), LedgerResult::NotFound) => self.on_flush_displaced(now_ms, row, out),
             (Ask::Displaced(_), LedgerResult::Account(view)) => self.on_displaced(now_ms, row, Some(&view), out),
             (Ask::Displaced(_), LedgerResult::NotFound) => self.on_displaced(now_ms, row, None, out),
@@ -179,6 +183,9 @@ impl Links {
                 self.on_return_fate(now_ms, row, Some(&view), Fate::default(), out)
             }
             (Ask::Refused(_), LedgerResult::NotFound) => self.on_return_fate(now_ms, row, None, Fate::default(), out),
+            (Ask::Lookup(_), LedgerResult::NotFound) if row.net_tx().is_some() && !self.net_pends(now_ms, &row) => {
+                self.ask_escrow(now_ms, escrow, out) // past its end
+            }
             (Ask::Lookup(_), LedgerResult::NotFound) => self.submit(now_ms, escrow, out),
             (Ask::Submit(_), LedgerResult::Rejected { code }) => self.on_rejected(now_ms, row, &code, out),
             (
@@ -218,6 +225,7 @@ impl Links {
             EscrowState::Funding { .. } => self.on_funded(now_ms, row, fee, out),
             EscrowState::Refunding { .. } => self.on_refunded(now_ms, row, fee, out),
             EscrowState::Reclaiming { .. } => self.on_reclaimed(now_ms, row, fee, out),
+            _ if row.net_tx().is_some() => self.on_net_landed(now_ms, row, ok, fee, out),
             _ if row.pending_tx().is_some() => self.on_flushed(now_ms, rng, row, ok, fee, out),
             _ => return,
         }

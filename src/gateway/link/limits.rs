@@ -11,6 +11,10 @@ pub(super) const MAX_KEPT: usize = 16;
 pub(super) const MAX_UNTRIED: usize = 4;
 /// Payer: so long after a client whose circuit ends here paid us a payee that asks gets an escrow.
 pub(super) const BACKED_MS: u64 = 60_000;
+/// Seconds in which a settlement of both directions has to be agreed on and land.
+pub(super) const NET_SECS: u64 = 30;
+/// Seconds after its end before an epoch of it is flushed: clocks and ledgers differ.
+pub(super) const NET_MARGIN_SECS: u64 = 30;
 /// Epochs before the open one whose claims still buy credit.
 pub(super) const LATE_EPOCHS: u32 = 3;
 /// Stretches of credited amounts per lane; beyond it the lowest gaps close and what was lost there stays lost.

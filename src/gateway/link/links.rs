@@ -34,6 +34,8 @@ pub struct Links {
     /// The next escrow's counter; as durable as the rows, which are written before their key is used.
     pub(super) next_index: u32,
     pub(super) opening: Opening,
+    /// A settlement of both directions that we are about to propose or have proposed; one at a time.
+    pub(super) net: Option<super::net::NetWish>,
     /// When a client whose circuit ends here paid us last, unix milliseconds; 0: not since the start.
     pub(super) backed_ms: u64,
     /// The highest sequence number of our account that a ledger showed.
@@ -150,6 +152,8 @@ pub struct LaneSummary {
     pub claimed: Stroops,
     /// Landed.
     pub landed: Stroops,
+    /// Set off against what the partner owed the other way.
+    pub netted: Stroops,
     /// The open epoch.
     pub epoch: u32,
     /// A flush is under way.
@@ -189,16 +193,16 @@ impl EscrowRow {
     /// Payee: what it can hope to get on this lane in all. A carry counts for a while before the payer signed it.
     pub(super) fn claimed(&self, now_ms: u64) -> Stroops {
         let carry = self.carry.filter(|c| now_ms < c.until_ms).map_or(Stroops::ZERO, |c| c.amount);
-        let frozen = self.frozen.as_ref().map_or(Stroops::ZERO, |f| match &f.flush {
+        let frozen = self.frozen.as_ref().map_or(Stroops::ZERO, |f| match f.lands() {
             // Only what is flushed can still land; the rest is in the open epoch already.
-            Some(flush) if flush.max_time != 0 => flush.claim.cumulative,
-            Some(flush) if f.carried => flush.claim.cumulative.min(f.held.cumulative),
+            Some(lands) if f.is_late_lock() => lands,
+            Some(lands) if f.carried => lands.min(f.held.cumulative),
             _ => f.held.cumulative,
         });
         // A lock whose secret is known is as good as a claim that covers it.
         let revealed = self.lock.as_ref().filter(|l| l.secret.is_some() && l.epoch == self.epoch);
         let held = revealed.map_or(self.held.cumulative, |lock| self.held.cumulative.max(lock.cumulative));
-        [frozen, carry, held].into_iter().fold(self.landed, |sum, part| sum.add(part).unwrap_or(sum))
+        [frozen, carry, held].into_iter().fold(self.settled(), |sum, part| sum.add(part).unwrap_or(sum))
     }
     /// Payee: what is held in the open epoch and was credited to no payment may be the carry: it must not count twice,
     /// neither as a promise and as a claim, nor later as a payment of its own.
@@ -239,6 +243,7 @@ impl Links {
             counter: 0,
             next_index: 0,
             opening: Opening::default(),
+            net: None,
             backed_ms: 0,
             own_sequence: 0,
             stranded: Stroops::ZERO,
@@ -253,7 +258,8 @@ impl Links {
             if row.role == Role::Payer {
                 all.next_index = all.next_index.max(row.index.saturating_add(1));
             }
-            if let (true, Some(tx)) = (row.state.uses_own_number(), row.state.tx()) {
+            let own = row.state.tx().filter(|_| row.state.uses_own_number()).or(row.net_tx());
+            if let Some(tx) = own {
                 all.own_sequence = all.own_sequence.max(tx.sequence.saturating_sub(1));
             }
             // A row from before deposits came back: E is still there, and the refund is signed.
@@ -303,6 +309,7 @@ impl Links {
             total: row.total,
             claimed: if row.role == Role::Payee { row.claimed(0) } else { row.total },
             landed: row.landed,
+            netted: row.netted,
             epoch: row.epoch,
             flushing: row.frozen.is_some(),
             tied_up: if row.role == Role::Payer { row.tied_up() } else { Stroops::ZERO },

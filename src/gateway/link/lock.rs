@@ -307,7 +307,8 @@ impl Links {
         if reached > self.capacity(&lane) {
             return Err(RefusalCode::DEPOSIT_EXCEEDED);
         }
-        if lane.total.add(amount).map_or(true, |credited| credited > reached) {
+        let covered = lane.settled().add(cumulative).unwrap_or(Stroops::MAX);
+        if lane.total.add(amount).map_or(true, |credited| credited > covered) {
             return Err(RefusalCode::FLUSH_PENDING);
         }
         let lock_point = LockPoint::from_bytes(&point).map_err(|_| RefusalCode::LOCK_INVALID)?;

@@ -45,6 +45,8 @@ mod ledger;
 mod limits;
 mod links;
 mod lock;
+mod net;
+mod net_answer;
 mod onwards;
 mod open_payee;
 mod open_payer;
@@ -64,8 +66,8 @@ pub use links::{LaneSummary, LinkSummary, Links};
 pub use lock::{LockNews, NewLock, Taken};
 pub use purse::{Liquidity, PayeeLiquidity, Tied};
 pub use rows::{
-    Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Lock, Partner, RECENT, Recent, Role,
-    Span, Tx,
+    Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Lock, Net, Partner, RECENT, Recent,
+    Role, Span, Tx,
 };
 
 use super::core::message::{AccountKey, Id};

@@ -10,15 +10,15 @@ impl EscrowRow {
     /// Payee: what landed, what is about to, and what is held in the open epoch. `promise`: so much may a flush leave
     /// over.
     fn backed(&self, promise: Stroops) -> Stroops {
-        let lands = self.frozen.as_ref().map_or(Stroops::ZERO, |f| match &f.flush {
-            Some(flush) if flush.max_time != 0 => flush.claim.cumulative,
-            Some(flush) => flush.claim.cumulative.min(f.held.cumulative),
+        let lands = self.frozen.as_ref().map_or(Stroops::ZERO, |f| match f.lands() {
+            Some(lands) if f.is_late_lock() => lands,
+            Some(lands) => lands.min(f.held.cumulative),
             None if f.held.cumulative.saturating_sub(f.amount) > promise => f.held.cumulative,
             None => f.amount.min(f.held.cumulative),
         });
         let revealed = self.lock.as_ref().filter(|l| l.secret.is_some() && l.epoch == self.epoch);
         let held = revealed.map_or(self.held.cumulative, |lock| self.held.cumulative.max(lock.cumulative));
-        [lands, held].into_iter().fold(self.landed, |sum, part| sum.add(part).unwrap_or(sum))
+        [lands, held].into_iter().fold(self.settled(), |sum, part| sum.add(part).unwrap_or(sum))
     }
 }
 

@@ -33,13 +33,13 @@ impl Links {
 
     /// Asks how our account stands when a lane waits and no transaction of the account is in flight.
     pub(super) fn pump_openings(&mut self, now_ms: u64, out: &mut Out) {
-        let in_flight = self.lanes.values().any(|l| l.row.state.uses_own_number());
+        let in_flight = self.net_holds_number() || self.lanes.values().any(|l| l.row.state.uses_own_number());
         if in_flight || self.opening.busy.is_some() || now_ms < self.opening.due_ms {
             return;
         }
         let planned = self.next_planned().is_some();
         self.opening.no_funds &= planned;
-        if planned || self.next_reclaim(now_ms).is_some() {
+        if planned || self.net_waits() || self.next_reclaim(now_ms).is_some() {
             self.ask_own(now_ms, out);
         }
     }
@@ -58,6 +58,9 @@ impl Links {
     pub(super) fn on_own_account(&mut self, now_ms: u64, view: &AccountView, out: &mut Out) {
         if let Some((lane, rest)) = self.next_reclaim(now_ms) {
             return self.begin_reclaim(now_ms, lane, rest, view.sequence, out);
+        }
+        if self.net_waits() {
+            return self.propose_net(now_ms, view.sequence, out);
         }
         let Some(mut lane) = self.next_planned() else { return };
         let promised = self.lanes.values().map(|l| &l.row).filter(|r| {

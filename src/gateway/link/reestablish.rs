@@ -140,7 +140,7 @@ impl Links {
             && !std::mem::replace(&mut entry.put_back, true)
         {
             let (held, epoch) = (lane.held, lane.epoch);
-            let frozen = Frozen { epoch, held, amount: held.cumulative, flush: None, since_ms: now_ms, carried: false };
+            let frozen = Frozen::new(now_ms, epoch, held, held.cumulative);
             taken.frozen = (!held.cumulative.is_zero()).then_some(frozen);
             (taken.epoch, taken.held) = (next, Held::default());
         }

@@ -39,7 +39,7 @@ impl EscrowRow {
     }
     /// Payer: only the deposit's way back is left of it.
     pub(super) fn is_ending(&self) -> bool {
-        let settled = self.frozen.is_none() && self.total == self.landed;
+        let settled = self.frozen.is_none() && self.total == self.settled();
         self.role == Role::Payer && (self.state.is_returning() || self.state == EscrowState::Retired && settled)
     }
 }
@@ -120,11 +120,11 @@ impl Links {
             return self.pause(now_ms, &escrow); // a server that trails
         }
         let before = lane.clone();
-        lane.landed = self.left(&lane, view).min(lane.total).max(lane.landed);
+        lane.landed = self.left(&lane, view).min(lane.drawn()).max(lane.landed);
         let seen = lane.landed.saturating_sub(before.landed);
         // No claim of it can land any more: what was signed beyond that stays in the books, and with us.
         lane.frozen = None;
-        lane.held = Held { cumulative: lane.total.saturating_sub(lane.landed), signature: None };
+        lane.held = Held { cumulative: lane.total.saturating_sub(lane.settled()), signature: None };
         if !seen.is_zero() {
             self.note(now_ms, "landing_seen", &lane, seen, 0, out);
         }

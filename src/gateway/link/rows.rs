@@ -103,6 +103,9 @@ pub struct EscrowRow {
     pub seq_time: u64,
     /// Stroops that reached the payee in epochs that are over.
     pub landed: Stroops,
+    /// Stroops that count as paid because the partner owed as much the other way: nothing left E for them.
+    #[serde(default)]
+    pub netted: Stroops,
     /// Payer: sum of all payments that were signed. Payee: sum of all payments that were credited.
     pub total: Stroops,
     /// The open epoch.
@@ -364,6 +367,40 @@ pub struct Frozen {
     /// Payee: the open epoch holds more than was credited in it, so what this flush leaves over may be in there.
     #[serde(default)]
     pub carried: bool,
+    /// It may be settled together with an epoch of the other direction.
+    #[serde(default)]
+    pub net: Option<Net>,
+}
+
+impl Frozen {
+    /// An epoch that ends now; `amount` of it is going to land.
+    pub fn new(now_ms: u64, epoch: u32, held: Held, amount: Stroops) -> Self {
+        Frozen { epoch, held, amount, flush: None, since_ms: now_ms, carried: false, net: None }
+    }
+    /// A claim that was under a lock goes to the ledger by itself, without the plain ones.
+    pub fn is_late_lock(&self) -> bool {
+        self.flush.as_ref().is_some_and(|flush| flush.max_time != 0)
+    }
+    /// What is about to land or to be set off, once that is settled: the rest has to be signed anew.
+    pub fn lands(&self) -> Option<Stroops> {
+        self.flush.as_ref().map(|f| f.claim.cumulative).or(self.net.as_ref().map(|_| self.amount))
+    }
+}
+
+/// Both partners froze an epoch of each direction for one transaction that pays the difference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Net {
+    /// The escrow of the other direction.
+    #[serde(with = "hexed")]
+    pub other: AccountKey,
+    /// What is set off on either side, stroops.
+    pub set_off: Stroops,
+    /// The number of the proposer's account that it takes.
+    pub sequence: i64,
+    /// Unix seconds after which it can no longer land.
+    pub until: u64,
+    /// The proposer, on the lane that pays it: the transaction in its fee bump, signed by all.
+    pub tx: Option<Tx>,
 }
 
 /// A flush that is signed by both and may be in a ledger. Never replaced by another claim.
@@ -448,6 +485,7 @@ impl EscrowRow {
             refund: None,
             seq_time: 0,
             landed: Stroops::ZERO,
+            netted: Stroops::ZERO,
             total: Stroops::ZERO,
             epoch: 0,
             held: Held::default(),
@@ -484,7 +522,21 @@ impl EscrowRow {
     }
     /// The transaction whose fate is open, if any.
     pub fn pending_tx(&self) -> Option<&Tx> {
-        self.state.tx().or_else(|| self.frozen.as_ref().and_then(|f| f.flush.as_ref()).map(|f| &f.tx))
+        let frozen = self.frozen.as_ref();
+        let flush = || frozen.and_then(|f| f.flush.as_ref()).map(|f| &f.tx);
+        self.state.tx().or_else(flush).or_else(|| self.net_tx())
+    }
+    /// The transaction of this node that settles both directions, while it may still land.
+    pub fn net_tx(&self) -> Option<&Tx> {
+        self.frozen.as_ref().filter(|f| f.flush.is_none()).and_then(|f| f.net.as_ref()?.tx.as_ref())
+    }
+    /// What needs no payment any more: it landed, or was set off.
+    pub fn settled(&self) -> Stroops {
+        self.landed.add(self.netted).unwrap_or(Stroops::MAX)
+    }
+    /// What E has to stand for: all payments less what was set off.
+    pub fn drawn(&self) -> Stroops {
+        self.total.saturating_sub(self.netted)
     }
     /// Nothing is claimed beyond what is over, and nothing is under way.
     pub fn is_at_rest(&self) -> bool {
@@ -494,6 +546,6 @@ impl EscrowRow {
     pub fn is_unsettled(&self) -> bool {
         self.state.is_opening()
             || self.frozen.is_some()
-            || (self.state.is_usable() && (self.total > self.landed || self.lock.is_some()))
+            || (self.state.is_usable() && (self.total > self.settled() || self.lock.is_some()))
     }
 }

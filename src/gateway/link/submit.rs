@@ -12,6 +12,9 @@ impl Links {
     /// The ledger refused the lane's transaction: it is in no ledger unless it is submitted again, which only we do.
     pub(super) fn on_rejected(&mut self, now_ms: u64, row: EscrowRow, code: &str, out: &mut Out) {
         let escrow = row.escrow;
+        if row.net_tx().is_some() {
+            return self.ask_escrow(now_ms, escrow, out); // E tells; at the same fee it is tried again until its end
+        }
         if code.contains("insufficient_fee") {
             return self.raise_fee(now_ms, row, out);
         }

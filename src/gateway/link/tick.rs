@@ -31,6 +31,7 @@ impl Links {
         for link in bare {
             self.plan_if_needed(now_ms, &link, out);
         }
+        self.end_net_wish(now_ms, out);
         self.pump_openings(now_ms, out);
         self.look_at_purse(now_ms, out);
         let dials: Vec<_> = self.dials.keys().copied().collect();
@@ -115,7 +116,7 @@ impl Links {
     /// Payee: how many sixteenths of the period a lane lasts on which nothing waits to be flushed. Then its refund may
     /// be out, and before that nothing new comes on a lane that is retired.
     fn ends_at(&self, now_ms: u64, lane: &EscrowRow) -> Option<u64> {
-        let settled = lane.frozen.is_none() && lane.carry.is_none() && lane.claimed(now_ms) == lane.landed;
+        let settled = lane.frozen.is_none() && lane.carry.is_none() && lane.claimed(now_ms) == lane.settled();
         match lane.state {
             EscrowState::Retired if settled => Some(8),
             _ if lane.frozen.is_none() && lane.held.cumulative.is_zero() => Some(16),

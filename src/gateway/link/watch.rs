@@ -60,14 +60,8 @@ impl Links {
         let Some(claim) = lock.completed(&terms) else { return false };
         let fee = 2 * u64::from(BASE_FEE);
         let Ok(tx) = self.me.flush(&terms, &link.signer, lock.epoch, &claim, lock.max_time, fee) else { return false };
-        lane.frozen = Some(Frozen {
-            epoch: lane.epoch,
-            held: lane.held,
-            amount: claim.cumulative,
-            flush: Some(Flush { claim, tx, max_time: lock.max_time }),
-            since_ms: now_ms,
-            carried: false,
-        });
+        let frozen = Frozen::new(now_ms, lane.epoch, lane.held, claim.cumulative);
+        lane.frozen = Some(Frozen { flush: Some(Flush { claim, tx, max_time: lock.max_time }), ..frozen });
         (lane.epoch, lane.held) = (lane.epoch + 1, Held::default());
         let escrow = lane.escrow;
         self.note(now_ms, "flush_submitted", &lane, claim.cumulative, fee, out);

@@ -6,6 +6,7 @@
 mod bump;
 mod escrow;
 mod locked;
+mod net;
 pub mod ops;
 mod plain;
 mod terms;
@@ -16,6 +17,7 @@ pub use escrow::{
     sign_claim, sign_close, sign_refund, verify_claim, verify_refund,
 };
 pub use locked::{Landed, LockedClaim, read_secret};
+pub use net::{NetSide, NetTerms, complete_net, net, sign_net};
 pub use plain::{batch, batch_with_memo, change_trust, create_account, payment, set_flags};
 pub use terms::{BASE_RESERVE, EscrowTerms, MAX_EPOCH};
 

@@ -74,6 +74,12 @@ pub fn set_flags(source: Option<&AccountKey>, set: u32, clear: u32) -> xdr::Oper
     operation(source, OperationBody::SetOptions(options))
 }
 
+/// Raises the source account's sequence number to `to`; a number that is there already stays.
+pub fn bump_sequence(source: Option<&AccountKey>, to: i64) -> xdr::Operation {
+    let op = xdr::BumpSequenceOp { bump_to: xdr::SequenceNumber(to) };
+    operation(source, OperationBody::BumpSequence(op))
+}
+
 /// Ends the source account and gives its native balance to `to`.
 pub fn merge(source: Option<&AccountKey>, to: &AccountKey) -> xdr::Operation {
     operation(source, OperationBody::AccountMerge(muxed(to)))

@@ -15,6 +15,7 @@ CREATE TABLE escrows (
     total BIGINT NOT NULL CHECK (total >= 0),
     landed BIGINT NOT NULL CHECK (landed >= 0),
     returned BIGINT NOT NULL CHECK (returned >= 0),
+    netted BIGINT NOT NULL CHECK (netted >= 0),
     epoch BIGINT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (node, escrow)
 );
 CREATE INDEX escrows_link ON escrows (node, link);

@@ -20,10 +20,11 @@ CREATE TABLE escrows (
     total INTEGER NOT NULL CHECK (total >= 0),
     landed INTEGER NOT NULL CHECK (landed >= 0),
     returned INTEGER NOT NULL CHECK (returned >= 0),
+    netted INTEGER NOT NULL CHECK (netted >= 0),
     epoch INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (node, escrow)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO escrows SELECT 1, escrow, link, role, state, deposit, total, landed,
-    coalesce(json_extract(body, '$.returned'), 0), epoch, body FROM escrows_2;
+    coalesce(json_extract(body, '$.returned'), 0), 0, epoch, body FROM escrows_2;
 DROP TABLE escrows_2;
 CREATE INDEX escrows_link ON escrows (node, link);
 

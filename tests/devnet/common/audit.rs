@@ -177,8 +177,8 @@ impl Net {
         let mut matched = 0;
         for node in self.payers() {
             for lane in lanes(&self.gateway(&node).await, "payer") {
-                let (signed, landed) = (number(&lane["total"]), number(&lane["landed"]));
-                assert!(landed <= signed && signed <= number(&lane["deposit"]), "{node}: {lane}");
+                let [signed, landed, netted] = ["total", "landed", "netted"].map(|key| number(&lane[key]));
+                assert!(landed + netted <= signed && signed - netted <= number(&lane["deposit"]), "{node}: {lane}");
                 if let Some((payee, held)) = claimed.remove(lane["escrow"].as_str().expect("escrow")) {
                     assert!(held <= signed, "{payee} holds {held}, {node} signed {signed}");
                     matched += 1;

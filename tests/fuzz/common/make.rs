@@ -4,8 +4,8 @@ use magicwave::gateway::core::seal::{SEALED_CLAIM_LEN, SEALED_TEMPLATE_LEN};
 use magicwave::units::{Price, Stroops};
 
 /// The types of all messages.
-pub const KINDS: [u8; 26] =
-    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 48];
+pub const KINDS: [u8; 28] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48];
 
 /// Entropy; zeros when it is used up.
 pub struct Bytes<'a>(pub &'a [u8]);
@@ -218,6 +218,22 @@ impl Bytes<'_> {
                 signature: self.signature(),
             }),
             45 => Message::FlushAsk(EscrowRef { escrow: self.array() }),
+            46 => Message::NetPropose(NetPropose {
+                inward: self.array(),
+                epoch: self.u32(),
+                amount: self.amount(),
+                outward: self.array(),
+                sequence: self.u64(),
+                until: self.u64(),
+            }),
+            47 => Message::NetAccept(NetAccept {
+                inward: self.array(),
+                outward: self.array(),
+                epoch: self.u32(),
+                amount: self.amount(),
+                payer: self.signature(),
+                payee: self.signature(),
+            }),
             48 => Message::Reveal(Reveal { escrow: self.array(), hop_id: self.array(), secret: self.array() }),
             _ => Message::Reestablish(Reestablish { link: self.array(), claim: self.option(Self::claim) }),
         }

@@ -34,7 +34,7 @@ pub const FEE: u64 = 16;
 /// What a relay carries on credit, and what is paid ahead.
 pub const WINDOW: u32 = 1 << 17;
 /// Cells of a new stream: enough that its circuit is paid.
-const FIRST: u64 = 80;
+const FIRST: u64 = 140;
 /// Bytes that the client is ready to pay ahead at one hop.
 pub const MOST: u64 = 1 << 23;
 
@@ -571,5 +571,5 @@ fn in_hand(lane: &EscrowRow) -> u64 {
         let locked = f.flush.as_ref().filter(|flush| flush.max_time != 0);
         locked.map_or(f.held.cumulative, |flush| flush.claim.cumulative).get()
     });
-    lane.landed.get() + frozen + held.get()
+    lane.settled().get() + frozen + held.get()
 }

@@ -14,6 +14,7 @@ mod horizon;
 mod hostile;
 mod lanes;
 mod lost;
+mod netting;
 mod opening;
 mod periods;
 mod posing;

@@ -77,7 +77,9 @@ fn play(seed: u64, acts: &[Act]) {
         let least = paid[payee] + signed[payer];
         assert!((least..=least + perhaps[payer]).contains(&owed), "what was signed is owed, once: {least} {owed}");
         let landed = sum(payee, Role::Payee, |l| l.landed);
-        assert!(credited <= landed && landed <= owed, "{credited} {landed} {owed}");
+        let settled = landed + sum(payee, Role::Payee, |l| l.netted);
+        assert!(credited <= settled && settled <= owed, "{credited} {settled} {owed}");
+        assert_eq!(sum(payee, Role::Payee, |l| l.netted), sum(payer, Role::Payer, |l| l.netted));
         // To the stroop on the ledger: what came in, less what lies in escrows or left them.
         // What is back from escrows that ended is in the balance.
         let own = world.lanes(payee);

@@ -100,6 +100,8 @@ pub struct World {
     pub behind: Option<(i64, u32)>,
     /// Nobody hears a wish to close: deposits come back alone.
     pub mute: bool,
+    /// Messages of this type get lost.
+    pub lost_kind: Option<u8>,
     /// Circuits that nodes asked for.
     pub launched: usize,
     /// What landed: (source of the inner transaction, envelope), oldest first.
@@ -141,6 +143,7 @@ impl World {
             flaky: 0,
             behind: None,
             mute: false,
+            lost_kind: None,
             launched: 0,
             applied: Vec::new(),
             log: Vec::new(),
@@ -303,6 +306,14 @@ impl World {
             self.release(node, effect);
         }
         panic!("the nodes never stop talking");
+    }
+
+    /// As `drain`, with something done before each effect.
+    pub fn drain_each(&mut self, mut before: impl FnMut(&mut World, usize, &Effect)) {
+        while let Some((node, effect)) = self.queue.pop_front() {
+            before(self, node, &effect);
+            self.release(node, effect);
+        }
     }
 
     /// As `drain`, with something done before each submission to the ledger.

@@ -58,6 +58,9 @@ impl World {
         } else {
             (circuit.origin, Partner::Relay(self.nodes[circuit.end].relay.expect("a relay")))
         };
+        if self.lost_kind == Some(message.kind()) {
+            return;
+        }
         if self.mute && matches!(message, Message::CloseAsk(_)) {
             return;
         }

@@ -92,7 +92,7 @@ impl World {
         let open = |world: &World| {
             (0..world.nodes.len())
                 .flat_map(|n| world.lanes(n))
-                .any(|l| l.state.is_usable() && (l.frozen.is_some() || l.total > l.landed || l.carry.is_some()))
+                .any(|l| l.state.is_usable() && (l.frozen.is_some() || l.total > l.settled() || l.carry.is_some()))
         };
         for _ in 0..300 {
             for payer in 0..self.nodes.len() {
@@ -119,25 +119,28 @@ impl World {
         for (number, node) in self.nodes.iter().enumerate() {
             for lane in self.lanes(number).into_iter().filter(|l| l.state.is_usable() || l.state.name() == "spent") {
                 let frozen = lane.frozen.as_ref().map_or(0, |f| f.held.cumulative.get());
-                let held = lane.landed.get() + frozen + lane.held.cumulative.get();
+                let held = lane.landed.get() + lane.netted.get() + frozen + lane.held.cumulative.get();
                 let there = lane.returned.map_or_else(|| self.balance(&lane.escrow), |back| back.get());
                 let gone = lane.deposit.get() - there.min(lane.deposit.get());
                 match lane.role {
                     Role::Payer => {
-                        assert!(lane.total <= lane.deposit, "signed more than is there: {lane:?}");
+                        assert!(
+                            lane.total.get() - lane.netted.get() <= lane.deposit.get(),
+                            "signed more than is there: {lane:?}"
+                        );
                         assert!(gone <= lane.total.get(), "more left the escrow than was signed: {lane:?}");
                         assert_eq!(held, lane.total.get(), "the books of the payer: {lane:?}");
                     }
                     Role::Payee => {
                         assert!(lane.landed.get() <= gone, "landed what did not leave: {lane:?}");
                         let payer = self.lanes_by(&lane.escrow, Role::Payer).expect("the payer's lane");
-                        let lands = lane.frozen.as_ref().map_or(0, |f| match &f.flush {
-                            Some(flush) if f.carried => flush.claim.cumulative.min(f.held.cumulative).get(),
+                        let lands = lane.frozen.as_ref().map_or(0, |f| match f.lands() {
+                            Some(lands) if f.carried => lands.min(f.held.cumulative).get(),
                             _ => f.held.cumulative.get(),
                         });
-                        let counts = lane.landed.get() + lands + lane.held.cumulative.get();
+                        let counts = lane.landed.get() + lane.netted.get() + lands + lane.held.cumulative.get();
                         assert!(counts <= payer.total.get(), "holds more than was signed: {lane:?} {payer:?}");
-                        let sure = lane.landed.get() + frozen + lane.held.cumulative.get();
+                        let sure = lane.landed.get() + lane.netted.get() + frozen + lane.held.cumulative.get();
                         let over = lane.state.name() == "spent";
                         let lost =
                             node.events.iter().filter(|e| over && e.what == "claim_lost" && e.link == Some(lane.link));

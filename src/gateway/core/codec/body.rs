@@ -38,6 +38,8 @@ structs! {
     Reestablish { link, claim }
     CloseAsk { escrow, signed }
     CloseSigned { escrow, epoch, signature }
+    NetPropose { inward, epoch, amount, outward, sequence, until }
+    NetAccept { inward, outward, epoch, amount, payer, payee }
     TemplateBody { hop_id, escrow, epoch, cumulative, amount }
     ClaimBody { hop_id, amount, claim, beside }
 }
@@ -293,5 +295,7 @@ messages! {
     43 CloseAsk
     44 CloseSigned
     45 FlushAsk
+    46 NetPropose
+    47 NetAccept
     48 Reveal
 }
