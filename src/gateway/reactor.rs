@@ -82,7 +82,7 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
         if !out.rows.is_empty() {
             self.store.commit(&out.rows)?;
             self.commits.count(&out.rows, handled);
-        } else if !out.effects.is_empty() {
+        } else if tick || !out.effects.is_empty() {
             self.store.alive()?;
         }
         for effect in out.effects {
