@@ -101,7 +101,7 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
             if let Some(onlooker) = &mut self.onlooker {
                 onlooker.committed(&out.rows);
             }
-        } else if !out.effects.is_empty() {
+        } else if tick || !out.effects.is_empty() {
             self.store.alive()?;
         }
         for effect in out.effects {

@@ -34,6 +34,7 @@ use crate::gateway::link::{EscrowRow, LinkRow};
 use crate::gateway::port::Row;
 use crate::units::Stroops;
 use std::path::Path;
+use std::time::Duration;
 
 /// Durable state of a node. Errors: `MW-STORE-*`, see [`Sqlite`] and [`Postgres`].
 pub trait Store {
@@ -42,7 +43,7 @@ pub trait Store {
     /// Makes rows durable, all or none, in order. When this returns an error nothing may leave the node: the rows may be
     /// durable or not, and only a new start knows.
     fn commit(&mut self, rows: &[Row]) -> Result<()>;
-    /// An error when the store is known to be lost; asked before effects leave that have no rows.
+    /// An error when the store is known to be lost; asked at each tick, and before effects leave that have no rows.
     fn alive(&mut self) -> Result<()> {
         Ok(())
     }
@@ -59,6 +60,11 @@ impl<S: Store + ?Sized> Store for Box<S> {
         (**self).alive()
     }
 }
+
+/// For the lock of a process that has just ended to be let go: by a child that it was starting, by a server.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two tries for it.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// In `state_dir` of a node whose books lie on a server, so that an emptied `[database]` does not begin new ones.
 const ELSEWHERE: &str = "magicwave.db.elsewhere";

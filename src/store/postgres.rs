@@ -6,7 +6,7 @@
 use super::reader::Reader;
 use super::sql::{Cell, Line, Sql, Statement, Value};
 use super::state::State;
-use super::{Snapshot, Store, schema};
+use super::{LOCK_PATIENCE, LOCK_PAUSE, Snapshot, Store, schema};
 use crate::config::{Database, DatabaseHost};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::AccountKey;
@@ -25,10 +25,6 @@ use tokio_postgres::{Client, NoTls};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// For the next row of an answer to a reader, who may add up a long journal.
 const READER_PATIENCE: Duration = Duration::from_secs(600);
-/// For the lock of a process that has just ended to be let go by the server.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
-/// Between two tries for it.
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// Advisory locks of ours: this for the tables, plus a node's number for that node ("MW" in the upper two bytes).
 const LOCK: i64 = 0x4d57 << 48;
 

@@ -120,7 +120,7 @@ impl Reader {
     }
 }
 
-/// By [`event_columns`].
+/// By `event_columns`.
 pub(super) fn event(line: &Line<'_>) -> Result<MoneyEvent> {
     Ok(MoneyEvent {
         at: line.count(0)?,
@@ -133,7 +133,7 @@ pub(super) fn event(line: &Line<'_>) -> Result<MoneyEvent> {
     })
 }
 
-/// By [`request_columns`].
+/// By `request_columns`.
 pub(super) fn request(line: &Line<'_>) -> Result<RequestRow> {
     Ok(RequestRow {
         id: line.bytes(0)?,

@@ -2,7 +2,7 @@
 use super::reader::Reader;
 use super::sql::{Cell, Line, Sql, Statement, Value};
 use super::state::State;
-use super::{Snapshot, Store, schema};
+use super::{LOCK_PATIENCE, LOCK_PAUSE, Snapshot, Store, schema};
 use crate::error::{Error, Result};
 use crate::gateway::port::Row;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Name of the file in the state directory; beside it lie SQLite's own `-wal` and `-shm`, `.lock`, and a copy from
 /// before each new version of the tables (`.v2-backup`).
@@ -44,13 +44,16 @@ impl Sqlite {
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
         let lock = private(&dir.join(format!("{FILE}.lock")))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let text = "Another process uses this state directory; stop it or choose another directory.";
-                return Err(Error::later("MW-STORE-2", text));
+        let until = Instant::now() + LOCK_PATIENCE;
+        while let Err(error) = lock.try_lock() {
+            match error {
+                TryLockError::WouldBlock if Instant::now() < until => std::thread::sleep(LOCK_PAUSE),
+                TryLockError::WouldBlock => {
+                    let text = "Another process uses this state directory; stop it or choose another directory.";
+                    return Err(Error::later("MW-STORE-2", text));
+                }
+                TryLockError::Error(error) => return Err(cannot_open(&error)),
             }
-            Err(TryLockError::Error(error)) => return Err(cannot_open(&error)),
         }
         drop(private(&path)?); // so that SQLite finds it with its mode, which its own files take over
         let mut db = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

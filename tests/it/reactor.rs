@@ -174,6 +174,17 @@ fn no_effect_without_rows_leaves_when_the_store_is_lost() {
 }
 
 #[test]
+fn a_gateway_that_has_nothing_to_do_sees_at_a_tick_that_its_store_is_lost() {
+    let me = Identity::new(Wallet::new(SecretSeed::from_bytes(&[9; 32])), network(), asset());
+    let links = Links::load(me, limits(), vec![], vec![]).expect("empty");
+    let world = Leaving(Steps::default());
+    let reactor =
+        Reactor::new(Gateway::new(links, None, None), Lost, world, SmallRng::seed_from_u64(1), Arc::default());
+    let (_events, inbox) = sync_channel(8);
+    assert_eq!(reactor.run(&inbox, &AtomicBool::new(false)).expect_err("lost").code, "MW-STORE-7");
+}
+
+#[test]
 fn the_status_counts_what_shares_a_commit() {
     let mut pairs = Pairs::new(1, 1, 1, &limits());
     pairs.open(1, 0);

@@ -6,7 +6,7 @@ use magicwave::stellar::keys::account_id;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 on_both! {
@@ -144,6 +144,19 @@ fn what_is_wrong_in_the_books_is_said_and_the_status_tells(place: &Place) {
     let done = run("books check", &gateway);
     assert_eq!(done.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&done.stdout).contains("WRONG: link 01010101"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure_of_an_export() {
+    let (home, place) = (dir(), Place::Sqlite(dir()));
+    place.open().commit(&[event("claim_signed", 1, 5)]).expect("committed");
+    let gateway = configure(&place, &home);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_magicwave"));
+    command.args(["export", "journal", "--format", "csv", "--gateway", &gateway]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    drop(child.stdout.take());
+    let done = child.wait_with_output().expect("it ends");
+    assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
 }
 
 #[test]
