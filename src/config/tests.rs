@@ -1,5 +1,6 @@
 //! Tests of the configuration file.
 use super::*;
+use crate::gateway::core::message::ServiceKind;
 use crate::gateway::core::paths::PREFIXES_MAX;
 use crate::stellar::keys::{SecretSeed, account_id};
 
@@ -196,4 +197,53 @@ fn the_api_listens_on_the_loopback_and_for_pages_that_are_named_exactly() {
     }
     let many = vec![format!("\"{page}\""); 17].join(", ");
     assert!(with(&format!("api_origins = [{many}]")).expect_err("too many").text.contains("16"));
+}
+
+/// The text of a client's file with these lines in and after `[pay]`.
+fn paying(rest: &str) -> String {
+    let text = text(TEST, "").replace("\"relay\"", "\"client\"");
+    let (head, _) = text.split_once("[offer]").expect("an offer");
+    format!("{head}[pay]\nahead_bytes = 65536\nmax_price = 4096\nmax_fee = 32\nday = 1000\nsite = 100\n{rest}")
+}
+
+#[test]
+fn a_policy_is_what_pay_says_and_what_its_kinds_and_sites_say_otherwise() {
+    let stroops = |n| Stroops::new(n).expect("in range");
+    let plain = GatewayConfig::parse(&paying("")).expect("good").pay.expect("pays").policy().expect("a policy");
+    assert_eq!((plain.limits.kinds, plain.rules.len()), ([stroops(1000); 3], 0));
+    let rest = "mode = \"ask\"\n[pay.tor]\nmode = \"auto\"\nday = 600\n[pay.http]\nmax_price = 8\n\
+                [[pay.rule]]\nsite = \"shop.example:8080\"\nmode = \"never\"\n\
+                [[pay.rule]]\nsite = \"news.example\"\nmode = \"auto\"\nday = 7\n";
+    let config = GatewayConfig::parse(&paying(rest)).expect("good");
+    assert_eq!(GatewayConfig::parse(&config.render().expect("renders")).expect("good"), config);
+    let policy = config.pay.expect("pays").policy().expect("a policy");
+    assert_eq!(policy.limits.kinds, [600, 1000, 1000].map(stroops));
+    assert_eq!(policy.limits.price_ceilings, [4096, 4096, 8].map(Price));
+    let modes = [
+        (ServiceKind::Tor, None, Mode::Auto),
+        (ServiceKind::Ipfs, None, Mode::Ask),
+        (ServiceKind::Http, Some("other.example"), Mode::Ask),
+        (ServiceKind::Http, Some("shop.example:8080"), Mode::Never),
+        (ServiceKind::Http, Some("news.example"), Mode::Auto),
+    ];
+    for (kind, site, mode) in modes {
+        assert_eq!(policy.mode(kind, site), mode, "{kind:?} {site:?}");
+    }
+    assert_eq!([policy.site_day("news.example"), policy.site_day("shop.example:8080")], [7, 100].map(stroops));
+}
+
+#[test]
+fn a_policy_that_cannot_be_meant_is_refused_by_its_key() {
+    let rule = |site: &str| format!("[[pay.rule]]\nsite = \"{site}\"\nmode = \"ask\"\n");
+    for (rest, why) in [
+        (rule("Shop.example"), "lower case"),
+        (rule("http://shop.example"), "host[:port]"),
+        (format!("{}{}", rule("shop.example"), rule("shop.example")), "shop.example"),
+        ("[pay.tor]\nmax_price = 4294967297\n".into(), "ceiling"),
+        ("[pay.tor]\nsite = 5\n".into(), "site"),
+        ("mode = \"maybe\"\n".into(), "maybe"),
+    ] {
+        let error = GatewayConfig::parse(&paying(&rest)).expect_err("must be refused").to_string();
+        assert!(error.contains(why), "{rest}: {error}");
+    }
 }

@@ -91,6 +91,14 @@ impl Gateway {
 
     /// One event in, rows and effects out.
     pub fn handle(&mut self, now: u64, rng: &mut impl Rng, event: Event, out: &mut Out) {
+        let before = out.effects.len();
+        self.dispatch(now, rng, event, out);
+        if let Some(pay) = &mut self.pay {
+            pay.write_requests(now, before, out);
+        }
+    }
+
+    fn dispatch(&mut self, now: u64, rng: &mut impl Rng, event: Event, out: &mut Out) {
         match event {
             Event::Built { circ, token, path } => self.on_built(now, rng, circ, token, path, out),
             Event::Passing { circ, prev, next } => {

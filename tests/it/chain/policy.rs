@@ -2,10 +2,10 @@
 use super::world::*;
 use crate::links::world::{UNIT, amount, asset};
 use magicwave::gateway::chain::pay::{GIVEN_UP_MAX, WHILE_MS};
-use magicwave::gateway::core::message::{Id, RefusalCode, ServiceKind};
+use magicwave::gateway::core::message::{Id, Message, RefusalCode, ServiceKind};
 use magicwave::gateway::core::policy::{AccountState, Approval, Limits, Mode, PolicyAsk, PolicyView, Rule, Target};
 use magicwave::gateway::link::Limits as GatewayLimits;
-use magicwave::gateway::port::{Answer, CircuitId, Event};
+use magicwave::gateway::port::{Answer, CircuitId, Event, RequestOutcome, SiteAsk};
 use magicwave::units::{Price, Stroops};
 
 /// The site of `World::pay`.
@@ -270,8 +270,10 @@ fn all_legs_of_a_set_are_given_up_with_one_and_those_that_join_it_later() {
     world.run(3);
     let mut given_up = world.abandoned.clone();
     given_up.sort_unstable();
-    assert_eq!(given_up, [idle, first, late]);
+    assert_eq!(given_up, [idle, first], "tor itself treats all legs as one, the late one too");
     assert_eq!(world.spent(), 0);
+    let circuits = world.nodes[CLIENT].gateway.status().circuits;
+    assert_eq!(circuits.iter().find(|c| c.circ == late).expect("it").given_up, Some("price_ceiling"));
 }
 
 #[test]
@@ -311,6 +313,25 @@ fn a_circuit_that_can_be_paid_begins_the_count_of_those_given_up_anew() {
     }
     assert_eq!(world.abandoned.len(), 2 * GIVEN_UP_MAX - 1);
     assert!(!world.refused(true).contains(&RefusalCode::NO_CIRCUIT));
+}
+
+#[test]
+fn a_circuit_with_a_hop_that_counts_wrong_gets_no_new_streams_and_pays_who_stands_before_it() {
+    let mut world = World::open(Setup::default());
+    let circ = busy(&mut world);
+    world.routes.get_mut(&circ).expect("the circuit").lie[2] = 1;
+    world.flow(circ, 20_000);
+    world.run(3);
+    let paid = |world: &World| world.books(N1).0;
+    let before = paid(&world);
+    for _ in 0..10 {
+        world.flow(circ, 2000);
+        world.run(1);
+    }
+    assert!(world.refused(true).contains(&RefusalCode::STAMP_MISMATCH));
+    assert_eq!(world.abandoned, [circ], "once");
+    assert!(paid(&world) > before);
+    world.check();
 }
 
 #[test]
@@ -415,4 +436,114 @@ fn liquidity_is_accounted_for_by_state_and_payee() {
     assert_eq!((over.tied_up, over.escrows, over.reserves), (Stroops::ZERO, 0, 0));
     assert_eq!((over.free, over.payees.len()), (over.total, 0));
     assert_eq!(world.base.node_balance(N3), before + deposit.get());
+}
+
+/// (kind, site, outcome, code) of all requests that the client wrote down.
+fn written(world: &World) -> Vec<(String, Option<String>, RequestOutcome, Option<String>)> {
+    let rows = world.nodes[CLIENT].requests.values();
+    let mut rows: Vec<_> = rows.map(|r| (r.kind.clone(), r.site.clone(), r.outcome, r.code.clone())).collect();
+    rows.sort_by_key(|(kind, _, outcome, _)| (kind.clone(), outcome.name()));
+    rows
+}
+
+fn of_site(outcome: RequestOutcome, code: Option<&str>) -> (String, Option<String>, RequestOutcome, Option<String>) {
+    ("http".into(), Some(SITE_NAME.into()), outcome, code.map(Into::into))
+}
+
+#[test]
+fn a_web_request_is_written_down_as_held_and_then_as_what_became_of_it() {
+    let mut world = World::open_with_site(with_rules([rule(site(), Mode::Ask)]));
+    let circ = world.stream();
+    world.run(10);
+    let (mut session, call) = (None, world.fresh());
+    let (offer, request) = loop {
+        world.event(SITE, Event::Site { call, ask: SiteAsk::Require { session, need: NEED } });
+        world.drain();
+        match world.answers.pop().expect("an answer").2 {
+            Answer::Pay { offer, request } => break (*offer, *request),
+            Answer::Serve { session: served, .. } => {
+                session = Some(served);
+                world.event(SITE, Event::Served { session: served, bytes: NEED });
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    for _ in 0..3 {
+        world.pay(circ, offer.clone(), request.clone());
+        world.run(1);
+        assert_eq!(written(&world), [of_site(RequestOutcome::Held, Some("approval_wanted"))], "one row, asked thrice");
+    }
+    decide(&mut world, true, false);
+    world.pay(circ, offer.clone(), request);
+    world.run(5);
+    assert_eq!(written(&world), [of_site(RequestOutcome::Paid, None)]);
+    let row = world.nodes[CLIENT].requests.values().next().expect("a row").clone();
+    assert_eq!((row.who.as_str(), row.due.get()), (SITE_NAME, world.books(SITE).0));
+    // The next one is another request, and a no is written too.
+    buy(&mut world, circ, &mut Some(offer.session));
+    decide(&mut world, false, false);
+    buy(&mut world, circ, &mut Some(offer.session));
+    let all = written(&world);
+    assert!(all.contains(&of_site(RequestOutcome::Refused, Some("not_allowed"))), "{all:?}");
+    assert!(all.contains(&of_site(RequestOutcome::Paid, None)), "{all:?}");
+}
+
+#[test]
+fn requests_of_relays_are_written_down_as_paid_or_with_the_reason_why_not() {
+    let mut world = World::open(Setup::default());
+    let circ = world.stream();
+    // A client that does not look ahead is asked.
+    for _ in 0..100 {
+        world.routes.get_mut(&circ).expect("the circuit").watches.retain(|(node, _), _| *node != CLIENT);
+        world.flow(circ, 40);
+        world.run(1);
+    }
+    let paid = ("tor".to_owned(), None, RequestOutcome::Paid, None);
+    assert!(written(&world).contains(&paid), "{:?}", written(&world));
+    view(&mut world, PolicyAsk::SetRule(rule(tor(), Mode::Never)));
+    for _ in 0..100 {
+        world.routes.get_mut(&circ).expect("the circuit").watches.retain(|(node, _), _| *node != CLIENT);
+        world.flow(circ, 200);
+        world.run(1);
+    }
+    let never = ("tor".to_owned(), None, RequestOutcome::Refused, Some("not_allowed".to_owned()));
+    assert!(written(&world).contains(&never), "{:?}", written(&world));
+    world.check();
+}
+
+#[test]
+fn an_offer_above_the_ceiling_and_a_spent_budget_are_written_down_with_their_codes() {
+    let mut world = World::open(with_dear(N2));
+    busy_once(&mut world);
+    let dear = ("tor".to_owned(), None, RequestOutcome::Refused, Some("price_ceiling".to_owned()));
+    assert_eq!(written(&world), [dear]);
+    assert_eq!(world.nodes[CLIENT].requests.values().next().map(|r| r.who.as_str()), Some("n2"));
+    let mut world = World::open(Setup { day: 2 * u64::from(WINDOW) * 3, ..Setup::default() });
+    busy(&mut world);
+    let spent = ("tor".to_owned(), None, RequestOutcome::Refused, Some("budget_day".to_owned()));
+    let rows = written(&world).iter().filter(|row| **row == spent).count();
+    let asked = world.log.iter().filter(|(.., m)| matches!(m, Message::PaymentRequest(_))).count();
+    assert!((1..=asked + 1).contains(&rows), "{rows} rows, {asked} requests: once each, however often it is tried");
+}
+
+#[test]
+fn whoever_asks_without_end_fills_no_history() {
+    let mut world = World::open(Setup::default());
+    let circ = busy(&mut world);
+    let before = world.nodes[CLIENT].requests.len();
+    let from_n1 = world.log.iter().rev().find_map(|(_, _, m)| match m {
+        Message::PaymentRequest(request) => Some(request.clone()),
+        _ => None,
+    });
+    let request = from_n1.unwrap_or_else(|| panic!("nobody asked"));
+    let own = world.routes[&circ].counted[0];
+    for n in 0..1_000u64 {
+        let mut forged = request.clone();
+        forged.id[..8].copy_from_slice(&n.to_be_bytes());
+        let message = Message::PaymentRequest(forged);
+        world.event(CLIENT, Event::Message { circ, hop: 1, message, own, peer: own });
+    }
+    world.drain();
+    let more = world.nodes[CLIENT].requests.len() - before;
+    assert!((1..=20).contains(&more), "{more}");
 }

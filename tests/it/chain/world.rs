@@ -87,6 +87,8 @@ pub struct Node {
     pub escrows: BTreeMap<AccountKey, String>,
     pub hops: Vec<HopRow>,
     pub payments: BTreeMap<Id, PaymentRow>,
+    /// Payment requests as they stand.
+    pub requests: BTreeMap<Id, RequestRow>,
     /// What the person set.
     pub policy: Option<PolicyRow>,
     /// (what, amount) of the journal.
@@ -147,6 +149,7 @@ impl World {
                 escrows: BTreeMap::new(),
                 hops: Vec::new(),
                 payments: BTreeMap::new(),
+                requests: BTreeMap::new(),
                 policy: None,
                 journal: Vec::new(),
                 crash: None,
@@ -302,7 +305,7 @@ impl World {
                 Row::Payment(row) => drop(node.payments.insert(row.id, *row)),
                 Row::Event(event) => node.journal.push((event.what, event.amount)),
                 Row::Policy(row) => node.policy = Some(*row),
-                Row::Request(_) => {}
+                Row::Request(row) => drop(node.requests.insert(row.id, *row)),
             }
         }
     }

@@ -5,6 +5,7 @@ mod give_up;
 mod hops;
 mod passes;
 mod policy;
+mod requests;
 mod service;
 mod status;
 
@@ -87,6 +88,8 @@ struct Circuit {
     rate: Rate,
     /// Why nothing is paid on it any more.
     given_up: Option<RefusalCode>,
+    /// No new stream is to be attached to it.
+    left: bool,
     /// Why nothing is paid on it just now: a rule, a budget, a person's word that is awaited.
     waits: Option<RefusalCode>,
 }
@@ -104,13 +107,14 @@ pub struct Pay {
     approvals: Approvals,
     account: Account,
     tor_up: bool,
-    /// When circuits were given up for another.
+    /// When circuits were left for another.
     given_up: Vec<u64>,
     edges: edges::Edges,
     /// Paid for each web session.
     webs: HashMap<Id, Stroops>,
     refused: Vec<Refused>,
     requests: u64,
+    requested: requests::Requests,
     settled: u64,
 }
 
@@ -132,6 +136,7 @@ impl Pay {
             webs: HashMap::new(),
             refused: Vec::new(),
             requests: 0,
+            requested: requests::Requests::default(),
             settled: 0,
         }
     }
@@ -169,7 +174,8 @@ impl Pay {
             })
             .collect();
         let rate = Rate::default();
-        let circuit = Circuit { hops, began: false, set: None, speaking, rate, given_up: None, waits: None };
+        let circuit =
+            Circuit { hops, began: false, set: None, speaking, rate, given_up: None, left: false, waits: None };
         self.circuits.insert(circ, circuit);
     }
 
@@ -205,7 +211,12 @@ impl Pay {
             state.got(receipt.paid);
             state.acknowledged = state.acknowledged.max(receipt.paid.min(state.paid));
             state.holds = false;
+            let covered = state.request.clone().filter(|request| request.amount_due <= state.acknowledged);
+            if let Some(request) = covered {
+                self.note_request(now, circ, index, &request);
+            }
         }
+        let Some(state) = self.circuits.get(&circ).and_then(|c| c.hops.get(index)) else { return };
         // A request has the rest of its checks first, and is named in the refusal.
         if !matches!(message, Message::PaymentRequest(_)) && !state.stamped.agrees() {
             self.counts_wrong(now, circ, index, out);
@@ -221,8 +232,17 @@ impl Pay {
                 }
             }
             Message::PaymentRequest(request) => {
-                self.on_request(now, circ, index, own, peer, request, out);
+                let before = self.circuits.get(&circ).and_then(|c| c.hops.get(index)?.request.clone());
+                let refused = self.on_request(now, circ, index, own, peer, request, out);
                 self.settle(now, rng, links, circ, out);
+                match refused {
+                    Some(code) => self.note_improper(now, circ, index, request, code),
+                    None => {
+                        // Its receipt may have crossed this one.
+                        let before = before.filter(|old| old.amount_due <= request.amount_paid);
+                        before.iter().chain([request]).for_each(|r| self.note_request(now, circ, index, r));
+                    }
+                }
             }
             other => self.on_pass_message(now, rng, links, Via::Hop(hop), other, out),
         }
@@ -283,6 +303,7 @@ impl Pay {
         for circ in waiting {
             self.settle(now, rng, links, circ, out);
         }
+        self.leave_stuck(now, out);
         self.look_at_account(now, links);
     }
 }

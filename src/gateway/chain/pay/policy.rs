@@ -112,6 +112,7 @@ impl Pay {
         if std::mem::replace(&mut c.waits, refused) != refused
             && let Some(code) = refused
         {
+            self.note_refused(now, &who, amount, code, &[&circ.to_be_bytes(), &code.0.to_be_bytes()]);
             self.refuse(now, who, code, true);
         }
         if refused == Some(RefusalCode::PRICE_CEILING) {

@@ -38,6 +38,7 @@ impl Pay {
         mut wish: ServiceWish,
         out: &mut Out,
     ) {
+        self.note_wish(now, &wish);
         let call = wish.call;
         let failed = |code| Effect::Answer { call, answer: Answer::Failed(code) };
         let leg = self.leg_for(now, links, wish.circ);
