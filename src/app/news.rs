@@ -208,16 +208,16 @@ mod tests {
 
     #[test]
     fn what_changed_between_two_pictures_is_told_once() {
-        use AccountState::Low;
+        let (well, low) = (AccountState::Paying, AccountState::Low);
         let feed = Feed::default();
         let mut reporter = Reporter::new(feed.clone());
         let mut heard = feed.overhear();
-        reporter.ticked(&picture(Some(1), 30, AccountState::Paying, 1));
+        reporter.ticked(&picture(Some(1), 30, well, 1));
         assert_eq!(heard(), [], "the first picture is the one to compare with");
         // A newer look at the ledger with the same outcome is none.
-        reporter.ticked(&picture(Some(1), 30, AccountState::Paying, 2));
+        reporter.ticked(&picture(Some(1), 30, well, 2));
         assert_eq!(heard(), []);
-        reporter.ticked(&picture(Some(2), 40, Low, 3));
+        reporter.ticked(&picture(Some(2), 40, low, 3));
         let now = heard();
         assert!(now.contains(&News::CircuitClosed { circuit: 1, paid: stroops(2_000).into() }), "{now:?}");
         assert!(now.contains(&News::CircuitOpened { circuit: 2, hops: vec!["relay1".into()] }), "{now:?}");
@@ -231,7 +231,7 @@ mod tests {
         let expected =
             Paying { escrows: amount(90), signed: amount(30), free: amount(60), credit: amount(2_000 - 1_028) };
         assert_eq!((paying, now.len()), (Some(expected), 4));
-        reporter.ticked(&picture(Some(2), 40, Low, 3));
+        reporter.ticked(&picture(Some(2), 40, low, 3));
         assert_eq!(heard(), []);
     }
 

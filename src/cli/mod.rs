@@ -17,6 +17,7 @@ pub mod devnet_replay;
 mod devnet_up;
 mod export;
 pub mod fetch;
+mod status;
 mod tor;
 mod wallet;
 
@@ -40,6 +41,8 @@ enum Verb {
     Export(export::Args),
     /// Download a URL through tor and pay what its site asks for
     Fetch(fetch::Args),
+    /// How a running node stands, and where its money is
+    Status(status::Args),
     /// A complete tor for relay operators
     Tor(tor::Args),
     /// Words, keys and money of a node: make, restore, look, receive, send
@@ -54,6 +57,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Verb::Devnet(args) => devnet::run(args),
         Verb::Export(args) => Ok(export::run(&args)),
         Verb::Fetch(args) => fetch::run(args),
+        Verb::Status(args) => status::run(&args),
         Verb::Tor(args) => tor::run(args),
         Verb::Wallet(args) => wallet::run(args),
     }

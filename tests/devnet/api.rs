@@ -109,6 +109,22 @@ async fn running_nodes_answer_as_their_document_says_and_tell_news_while_money_m
     assert_eq!(budgets["rules"], ask(CLIENT, "/api/budgets").await["rules"]);
     assert_eq!(put(&relay).await.expect_err("refused"), "MW-POL-1");
 
+    // Every refusal and payment began with a request that is kept.
+    let requests = ask(CLIENT, "/api/requests?limit=10000").await;
+    assert!(requests.as_array().expect("rows").iter().any(|row| row["outcome"] == "paid"), "{requests}");
+
+    let verb = |more: &str| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_magicwave"));
+        command.args(["status", "--api"]).arg(socket(&net, CLIENT)).args(more.split_whitespace());
+        command.stdin(std::process::Stdio::null()).kill_on_drop(true);
+        command
+    };
+    let (said, page) = (verb("--json").output().await.expect("runs"), verb("").output().await.expect("runs"));
+    let said: Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    assert_eq!((&said["ok"], &said["state"]["role"]), (&json!(true), &json!("client")), "{said}");
+    let page = String::from_utf8(page.stdout).expect("text");
+    assert!(page.contains(said["balance"]["account"].as_str().expect("an address")), "{page}");
+
     let flushed: Value =
         call(&socket(&net, &relay), "/api/flush", Some(&json!({})), PATIENCE).await.expect("an answer");
     assert_eq!(flushed, json!({"flushing": true}));

@@ -1,4 +1,6 @@
 //! Fast tests over the whole crate, one file per subject: no network outside the loopback.
+#[cfg(feature = "node")]
+mod api_verbs;
 mod chain;
 mod gateway_cells;
 #[cfg(feature = "node")]

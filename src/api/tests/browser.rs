@@ -97,6 +97,7 @@ async fn a_token_in_a_url_is_refused_even_beside_a_right_one() {
         "/api/events?limit=3&access_token=x".into(),
         format!("/api/status?x={token}"),
         format!("/api/{token}"),
+        format!("/api/links?after={}", "ab".repeat(32)),
     ] {
         for more in ["", &served.bearer()] {
             assert_eq!(served.ask("GET", &path, more, "").await.refusal(), (400, "MW-API-17".into()), "{path}");
