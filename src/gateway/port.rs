@@ -23,7 +23,7 @@ pub struct Out {
 }
 
 /// One thing that leaves the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// A message over payment cells; `hop` is 0 at a relay (towards the origin), 1.. at an origin.
     Send {
@@ -88,7 +88,7 @@ pub enum Effect {
 }
 
 /// A call to the ledger; `tag` comes back with the answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LedgerCall {
     /// Submit a signed envelope (XDR bytes). A lost answer is never a reason to build another transaction.
     Submit {
@@ -116,7 +116,7 @@ pub enum LedgerCall {
 }
 
 /// A hop of a circuit of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
     /// Its identity.
     pub relay: RelayId,
@@ -143,7 +143,7 @@ impl Counted {
 }
 
 /// What the world tells the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A circuit that our tor built is open.
     Built {
@@ -285,7 +285,7 @@ pub enum Event {
 }
 
 /// What the http front of a site asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SiteAsk {
     /// A message of a session (none: a new one).
     Message {
@@ -304,7 +304,7 @@ pub enum SiteAsk {
 }
 
 /// Answers to `Event::Site`, `Event::Pay` and `Event::Close`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Messages of the gateway.
     Messages(Vec<Message>),
@@ -346,7 +346,7 @@ impl Answer {
 }
 
 /// The ledger's answer to the call with the same tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerAnswer {
     /// Of the call.
     pub tag: u64,
@@ -355,7 +355,7 @@ pub struct LedgerAnswer {
 }
 
 /// What a ledger can say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LedgerResult {
     /// The transaction is in a ledger; `success` says whether its operations applied (the sequence number is used
     /// and the fee is paid either way).
@@ -386,7 +386,7 @@ pub enum LedgerResult {
 }
 
 /// What we read of an account; all that an escrow check needs.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AccountView {
     /// Whose.
     pub account: AccountKey,
@@ -419,7 +419,7 @@ pub struct AccountView {
 }
 
 /// One trustline of an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustlineView {
     /// Asset code.
     pub code: String,

@@ -5,10 +5,10 @@ use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, Id};
 use crate::gateway::port::{Out, Row};
 use crate::units::Stroops;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A deposit that comes back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Returning {
     /// The link.
     #[serde(with = "super::hexed")]
@@ -16,7 +16,8 @@ pub struct Returning {
     /// E.
     #[serde(with = "super::hexed")]
     pub escrow: AccountKey,
-    /// `EscrowState::name`.
+    /// `EscrowState::name`; not read back.
+    #[serde(skip_deserializing)]
     pub state: &'static str,
     /// Stroops that come back at least: what the payee holds no claim to.
     pub amount: Stroops,

@@ -1,0 +1,171 @@
+//! Runs: one scenario without a kill, one with a kill at each barrier of it, and many with kills and weather at random.
+use super::audit::{Report, audit, open_lanes, pictures};
+use super::parent::{Kill, Plan, Pool, Remote};
+use super::scenario::{Script, close, play};
+use magicwave::devnet::sim::party::{NODES, Setup};
+use magicwave::devnet::sim::{START, Sim, Weather};
+use magicwave::error::Result;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+
+/// Rounds of closing, 20 s of the world's time each, after which a lane that is not over is stuck.
+const CLOSINGS: u32 = 40;
+
+/// What a run is.
+#[derive(Clone, Debug)]
+struct Course {
+    setup: Setup,
+    script: Script,
+    weather: Weather,
+    kills: Vec<Kill>,
+}
+
+/// Stores lie in memory where the system has a place for that: SIGKILL asks nothing of the disk, and SQLite synchronises
+/// as ever.
+fn directory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    tempfile::Builder::new().prefix("magicwave-kill-").tempdir_in(place).expect("a directory")
+}
+
+fn run(course: &Course, pool: &mut Pool) -> Result<Report> {
+    let dir = directory();
+    let plan = Plan::of(course.kills.clone());
+    let start = |node: usize| {
+        let store = dir.path().join(node.to_string());
+        Remote::start(node, &course.setup, &store, &plan, pool, START * 1000)
+    };
+    let nodes = (0..NODES).map(start).collect::<Result<Vec<_>>>()?;
+    let mut sim = Sim::new(course.setup.clone(), nodes)?;
+    sim.weather = course.weather;
+    let mut report = Report { stuck: play(&mut sim, course.script)?, ..Report::default() };
+    // Once more in fair weather: whatever happened, everybody can be paid again.
+    sim.weather = Weather::default();
+    report.stuck.extend(play(&mut sim, Script { rounds: 1, ..course.script })?);
+    let mut all = Vec::new();
+    for _ in 0..CLOSINGS {
+        close(&mut sim)?;
+        all = pictures(&mut sim)?;
+        if open_lanes(&all).is_empty() {
+            break;
+        }
+    }
+    audit(&sim, &all, &mut report);
+    report.barriers = plan.borrow().reached;
+    report.kills = plan.borrow().done.clone();
+    pool.take_back(sim.nodes);
+    Ok(report)
+}
+
+fn fixed() -> Course {
+    Course {
+        setup: Setup::default(),
+        script: Script { rounds: 1, cells: 300 },
+        weather: Weather::default(),
+        kills: vec![],
+    }
+}
+
+/// What many runs came to.
+#[derive(Debug, Default)]
+struct Sum {
+    runs: u64,
+    kills: u64,
+    lost: u64,
+    doubled: u64,
+    stuck: u64,
+    risk: u64,
+    unfinished: usize,
+    complete: usize,
+}
+
+impl Sum {
+    fn add(&mut self, name: &str, report: &Report) {
+        self.runs += 1;
+        self.kills += report.kills.len() as u64;
+        self.risk += report.risk;
+        self.unfinished += report.unfinished;
+        self.complete += report.complete;
+        for (count, what, words) in [
+            (&mut self.lost, "lost", &report.lost),
+            (&mut self.doubled, "doubled", &report.doubled),
+            (&mut self.stuck, "stuck", &report.stuck),
+        ] {
+            *count += u64::from(!words.is_empty());
+            words.iter().for_each(|word| eprintln!("{name}: {what}: {word}"));
+        }
+        if !report.is_clean() {
+            eprintln!("{name}: kills {:?}; once more: {ONE}={name}", report.kills);
+        }
+    }
+
+    /// The line that long checks end with; a failure unless nothing is lost, doubled or stuck.
+    fn end(&self, what: &str) {
+        println!(
+            "{what}: {} kills; {} payments complete, {} not; of what was under way at a kill the client lost {} stroops",
+            self.kills, self.complete, self.unfinished, self.risk
+        );
+        println!("{} runs, {} lost, {} doubled, {} stuck", self.runs, self.lost, self.doubled, self.stuck);
+        assert_eq!((self.lost, self.doubled, self.stuck), (0, 0, 0), "see above");
+    }
+}
+
+/// Names one run (`barrier-17`, `seed-17`) that is to be done alone.
+const ONE: &str = "MAGICWAVE_KILL_ONE";
+
+/// Does all runs of `of` on as many threads as there are processors, or the one that the environment names.
+fn all(kind: &str, count: u64, of: impl Fn(u64) -> Course + Sync) -> Sum {
+    let one = std::env::var(ONE).ok();
+    let only = one.as_deref().map(|one| one.strip_prefix(kind).and_then(|n| n.strip_prefix('-')?.parse::<u64>().ok()));
+    let (next, sum) = (AtomicU64::new(only.flatten().unwrap_or(0)), Mutex::new(Sum::default()));
+    let end = match only {
+        None => count,
+        Some(one) => one.map_or(0, |one| one + 1),
+    };
+    let work = || {
+        let mut pool = Pool::default();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= end {
+                return;
+            }
+            let name = format!("{kind}-{number}");
+            let report = run(&of(number), &mut pool).unwrap_or_else(|error| panic!("{name}: {error}"));
+            sum.lock().expect("no panic").add(&name, &report);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    sum.into_inner().expect("no panic")
+}
+
+#[test]
+fn every_step_of_every_machine_is_killed_once() {
+    let whole = run(&fixed(), &mut Pool::default()).expect("ran");
+    assert!(whole.is_clean() && whole.complete >= 4, "without a kill: {whole:?}");
+    let sum = all("barrier", whole.barriers, |after| Course { kills: vec![Kill { after, within: None }], ..fixed() });
+    sum.end("a kill at each barrier");
+}
+
+/// Several kills a run, at barriers and between them, in weather of all kinds.
+fn random(seed: u64) -> Course {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut percent = |most: u32| if rng.random_bool(0.5) { 0 } else { rng.random_range(0..=most) };
+    let weather = Weather { loss: percent(10), repeat: percent(20), reorder: percent(20), unknown: percent(20) };
+    let mut kill = |_| {
+        let within = rng.random_bool(0.3).then(|| rng.random_range(0..2_000));
+        Kill { after: rng.random_range(0..200), within }
+    };
+    let kills = (0..6).map(&mut kill).collect();
+    let setup = Setup { seed, ..Setup::default() };
+    Course { setup, weather, kills, script: Script { rounds: 1, cells: 300 } }
+}
+
+#[test]
+fn kills_and_bad_weather_at_random_lose_nothing() {
+    let count = if std::env::var_os("MAGICWAVE_LONG").is_some() { 10_000 } else { 100 };
+    all("seed", count, random).end("kills at random");
+}
