@@ -4,6 +4,7 @@ use magicwave::devnet::sim::party::{CLIENT, NODES, SITE};
 use magicwave::devnet::sim::{Kind, Node, Sim};
 use magicwave::error::Result;
 use magicwave::gateway::core::message::Id;
+use magicwave::gateway::core::refusal::RetryClass;
 use magicwave::gateway::port::{Answer, CircuitId, Event};
 
 /// Simulated time in which a step must be done, milliseconds.
@@ -108,6 +109,10 @@ impl Person {
                     let call = sim.pay(circ, *offer, *request);
                     let answer = self.wait(sim, call)?;
                     paid |= matches!(answer, Some(Answer::Paid(_)));
+                    // A client that died does not know what it paid for the session before: it begins another.
+                    if matches!(answer, Some(Answer::Failed(code)) if code.retry() == RetryClass::Renew) {
+                        self.session = None;
+                    }
                     if !paid && sim.now > moved + CIRCUIT_MS {
                         sim.cut(circ);
                         moved = sim.now;
