@@ -116,7 +116,8 @@ pub fn audit(sim: &Sim<Remote>, all: &[Picture], report: &mut Report) {
         }
         for what in ["claim_accepted", "claim_signed"] {
             let mut seen: BTreeSet<Id> = BTreeSet::new();
-            let twice = picture.events.iter().filter(|e| e.what == what).filter_map(|e| e.hop).find(|h| !seen.insert(*h));
+            let twice =
+                picture.events.iter().filter(|e| e.what == what).filter_map(|e| e.hop).find(|h| !seen.insert(*h));
             doubled.extend(twice.map(|hop| format!("node {node}: {what} twice for {}", hex::encode(hop))));
         }
         if journal(picture, "claim_lost") > 0 {
@@ -135,8 +136,7 @@ fn audit_client(all: &[Picture], report: &mut Report) {
         report.doubled.push(format!("the client signed {signed} for payments of {paid}"));
     }
     let others = all.iter().enumerate().filter(|(node, _)| *node != CLIENT).map(|(_, p)| p);
-    let kept: u64 =
-        others.map(|p| journal(p, "claim_accepted").saturating_sub(journal(p, "claim_signed"))).sum();
+    let kept: u64 = others.map(|p| journal(p, "claim_accepted").saturating_sub(journal(p, "claim_signed"))).sum();
     let open = client.payments.iter().filter(|p| p.state != PaymentState::Complete);
     let at_risk: u64 = open.clone().map(|p| p.total.get()).sum();
     report.unfinished = open.count();

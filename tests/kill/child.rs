@@ -1,5 +1,5 @@
 //! The child process: one gateway over one store behind the real reactor, which stands still at each barrier.
-use super::wire::{Line, Order, Picture, Word};
+use super::wire::{Be, Line, Order, Picture, Word};
 use magicwave::devnet::sim::local::HOPS_KEPT;
 use magicwave::devnet::sim::party;
 use magicwave::error::{Error, Result};
@@ -25,6 +25,18 @@ type Shared = Rc<RefCell<Line>>;
 struct Gated {
     store: Sqlite,
     line: Shared,
+    /// Of a store that lies: rows that are said to be durable.
+    late: Option<Vec<Row>>,
+}
+
+impl Gated {
+    /// Makes rows durable; a store that lies does so with the ones before.
+    fn write(&mut self, rows: &[Row]) -> Result<()> {
+        match &mut self.late {
+            Some(late) => self.store.commit(&std::mem::replace(late, rows.to_vec())),
+            None => self.store.commit(rows),
+        }
+    }
 }
 
 fn lost(error: std::io::Error) -> Error {
@@ -42,7 +54,7 @@ impl Store for Gated {
     }
     fn commit(&mut self, rows: &[Row]) -> Result<()> {
         stop(&self.line, &Word::Commit)?;
-        self.store.commit(rows)?;
+        self.write(rows)?;
         stop(&self.line, &Word::Committed)
     }
 }
@@ -61,18 +73,19 @@ impl World for Outside {
 
 type Process = Reactor<Gated, Outside, SmallRng>;
 
-fn begin(order: &Order, line: &Shared) -> Result<Process> {
-    let Order::Be { node, store, setup, life, now } = order else { panic!("an order to be somebody comes first") };
+fn begin(be: &Be, line: &Shared) -> Result<Process> {
+    let Be { node, store, setup, life, now, lying } = be;
     // No two processes draw the same numbers, as in the real world.
     let seed = setup.seed.wrapping_mul(1000).wrapping_add(*node as u64).wrapping_add(u64::from(*life) << 32);
     let mut rng = SmallRng::seed_from_u64(seed);
-    let mut store = Gated { store: Sqlite::open(store)?, line: line.clone() };
+    let mut store = Gated { store: Sqlite::open(store)?, line: line.clone(), late: lying.then(Vec::new) };
     let snapshot = store.load(HOPS_KEPT, *now)?;
     let gateway = party::gateway(setup, *node, snapshot, *now, &mut rng)?;
     Ok(Reactor::new(gateway, store, Outside(line.clone()), rng, Arc::new(Mutex::new(Status::default()))))
 }
 
 fn picture(process: &mut Process, now: u64) -> Result<Picture> {
+    process.store_mut().write(&[])?;
     let store = &mut process.store_mut().store;
     let Snapshot { links, escrows, hops, payments } = store.load(u32::MAX, now)?;
     let reader = store.reader()?;
@@ -82,9 +95,9 @@ fn picture(process: &mut Process, now: u64) -> Result<Picture> {
 
 fn obey(process: &mut Option<Process>, order: Order, line: &Shared) -> Result<Word> {
     match order {
-        Order::Be { .. } => {
+        Order::Be(be) => {
             *process = None; // lets go of the store before the next one is opened
-            *process = Some(begin(&order, line)?);
+            *process = Some(begin(&be, line)?);
             Ok(Word::Ready)
         }
         Order::Handle { now, events } => {

@@ -1,14 +1,12 @@
 //! The parent's side: child processes, and when they are killed.
 use super::child::{ENTRY, SOCKET};
-use super::wire::{Line, Order, Picture, Word};
-use magicwave::devnet::sim::party::Setup;
+use super::wire::{Be, Line, Order, Picture, Word};
 use magicwave::devnet::sim::{Fate, Node};
 use magicwave::error::{Error, Result};
 use magicwave::gateway::port::{Effect, Event};
 use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -103,12 +101,9 @@ impl Drop for Process {
 
 /// A gateway in a child process.
 pub struct Remote {
-    number: usize,
-    setup: Setup,
-    store: PathBuf,
+    who: Be,
     plan: Rc<RefCell<Plan>>,
     process: Option<Process>,
-    life: u32,
 }
 
 fn gone(what: impl std::fmt::Display) -> Error {
@@ -116,29 +111,19 @@ fn gone(what: impl std::fmt::Display) -> Error {
 }
 
 impl Remote {
-    /// Node `number` over the store in `store`, in a process of `pool` or a new one.
-    pub fn start(
-        number: usize,
-        setup: &Setup,
-        store: &Path,
-        plan: &Rc<RefCell<Plan>>,
-        pool: &mut Pool,
-        now: u64,
-    ) -> Result<Remote> {
-        std::fs::create_dir_all(store).map_err(gone)?;
-        let process = pool.0.pop();
-        let (setup, store, plan) = (setup.clone(), store.to_owned(), plan.clone());
-        let mut remote = Remote { number, setup, store, plan, process, life: 0 };
-        remote.be(now)?;
+    /// A node, in a process of `pool` or a new one.
+    pub fn start(who: Be, plan: &Rc<RefCell<Plan>>, pool: &mut Pool) -> Result<Remote> {
+        std::fs::create_dir_all(&who.store).map_err(gone)?;
+        let mut remote = Remote { who, plan: plan.clone(), process: pool.0.pop() };
+        remote.be()?;
         Ok(remote)
     }
 
-    fn be(&mut self, now: u64) -> Result<()> {
+    fn be(&mut self) -> Result<()> {
         if self.process.is_none() {
             self.process = Some(Process::spawn().map_err(gone)?);
         }
-        let (node, store, setup, life) = (self.number, self.store.clone(), self.setup.clone(), self.life);
-        match self.ask(&Order::Be { node, store, setup, life, now })? {
+        match self.ask(&Order::Be(self.who.clone()))? {
             Word::Ready => Ok(()),
             other => Err(gone(format!("{other:?}"))),
         }
@@ -168,7 +153,7 @@ impl Remote {
 
     /// At a barrier: goes on, or dies. What leaves between the leave to go on and the kill has left.
     fn barrier(&mut self, what: &str, effects: &mut Vec<Effect>) -> Result<Fate> {
-        let kill = self.plan.borrow_mut().reach(self.number, what);
+        let kill = self.plan.borrow_mut().reach(self.who.node, what);
         let Some(kill) = kill else {
             self.line()?.go().map_err(gone)?;
             return Ok(Fate::Lives);
@@ -212,8 +197,9 @@ impl Node for Remote {
     }
 
     fn restart(&mut self, now: u64) -> Result<()> {
-        self.life += 1;
-        self.be(now)
+        self.who.life += 1;
+        self.who.now = now;
+        self.be()
     }
 }
 

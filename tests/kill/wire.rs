@@ -16,11 +16,25 @@ const GO: u8 = b'.';
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Order {
     /// Be this node from now on, over this store; answered with `Ready`.
-    Be { node: usize, store: PathBuf, setup: Setup, life: u32, now: u64 },
+    Be(Be),
     /// Handle these events; answered with barriers and `Done`.
     Handle { now: u64, events: Vec<Event> },
     /// Say what is in the store; answered with `Picture`.
     Look { now: u64 },
+}
+
+/// Who a child is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Be {
+    pub node: usize,
+    /// Directory of its store.
+    pub store: PathBuf,
+    pub setup: Setup,
+    /// Processes that had the store before.
+    pub life: u32,
+    pub now: u64,
+    /// Its store says that rows are durable one commit before they are.
+    pub lying: bool,
 }
 
 /// Child to parent. Behind each barrier (all but `Ready`, `Done` and `Picture`) the child stands still until it may go

@@ -240,7 +240,14 @@ impl<N: Node> Sim<N> {
                 match circuit::over_the_wire(&message).filter(|_| !self.chance(self.weather.loss)) {
                     Some(message) => {
                         let ask = SiteAsk::Message { session, message };
-                        self.schedule(self.site_ms(), Job::Event { node: SITE, life: self.lives[SITE], event: Event::Site { call: exchange, ask } });
+                        self.schedule(
+                            self.site_ms(),
+                            Job::Event {
+                                node: SITE,
+                                life: self.lives[SITE],
+                                event: Event::Site { call: exchange, ask },
+                            },
+                        );
                     }
                     None => self.event(node, Event::Http { exchange, messages: vec![] }),
                 }

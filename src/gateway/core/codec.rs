@@ -190,7 +190,8 @@ impl serde::Serialize for Message {
 
 impl<'de> serde::Deserialize<'de> for Message {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let bytes = hex::decode(<String as serde::Deserialize>::deserialize(from)?).map_err(serde::de::Error::custom)?;
+        let bytes =
+            hex::decode(<String as serde::Deserialize>::deserialize(from)?).map_err(serde::de::Error::custom)?;
         decode(&bytes).map_err(serde::de::Error::custom)
     }
 }
