@@ -17,6 +17,8 @@ pub const FUNDS: u64 = 100_000 * 10_000_000;
 pub struct SimLedger {
     /// The engine.
     pub engine: Ledger,
+    /// Accounts that it does not know are answered for, too: not found.
+    pub knows_all: bool,
     landed: HashMap<[u8; 32], LedgerResult>,
     waiting: Vec<(usize, u32, u64, [u8; 32])>,
 }
@@ -30,6 +32,7 @@ impl SimLedger {
     pub(super) fn new() -> Self {
         SimLedger {
             engine: Ledger::new(&Genesis::standalone(PASSPHRASE, START)),
+            knows_all: true,
             landed: HashMap::new(),
             waiting: Vec::new(),
         }
@@ -80,6 +83,7 @@ impl SimLedger {
                     Submission::Refused(outcome) => (tag, LedgerResult::Rejected { code: code(&outcome.verdict) }),
                 }
             }
+            LedgerCall::Account { account, .. } if !self.knows_all && self.view(&account).is_none() => return None,
             LedgerCall::Account { tag, account } => {
                 (tag, self.view(&account).map_or(LedgerResult::NotFound, |v| LedgerResult::Account(v.into())))
             }

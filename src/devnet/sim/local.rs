@@ -9,6 +9,7 @@ use crate::store::Store;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Answers of the chain that are kept for repeats over a restart.
 pub const HOPS_KEPT: u32 = 4_096;
@@ -29,6 +30,8 @@ impl World for Outbox {
 /// A gateway of this process with its store `S`.
 pub struct Local<S> {
     reactor: Reactor<S, Outbox, SmallRng>,
+    /// Time spent in the gateway and its store so far.
+    pub busy: Duration,
 }
 
 impl<S: Store> Local<S> {
@@ -38,13 +41,22 @@ impl<S: Store> Local<S> {
         let snapshot = store.load(HOPS_KEPT, now)?;
         let gateway = party::gateway(setup, node, snapshot, now, &mut rng)?;
         let status = Arc::new(Mutex::new(Status::default()));
-        Ok(Local { reactor: Reactor::new(gateway, store, Outbox::default(), rng, status) })
+        let reactor = Reactor::new(gateway, store, Outbox::default(), rng, status);
+        Ok(Local { reactor, busy: Duration::ZERO })
+    }
+
+    /// Its store.
+    pub fn store_mut(&mut self) -> &mut S {
+        self.reactor.store_mut()
     }
 }
 
 impl<S: Store> Node for Local<S> {
     fn handle(&mut self, now: u64, events: Vec<Event>, effects: &mut Vec<Effect>) -> Result<Fate> {
-        self.reactor.step(now, events)?;
+        let start = Instant::now();
+        let done = self.reactor.step(now, events);
+        self.busy += start.elapsed();
+        done?;
         effects.append(&mut self.reactor.world_mut().0);
         Ok(Fate::Lives)
     }

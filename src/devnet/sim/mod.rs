@@ -22,9 +22,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Events of one node that share one commit.
 pub const BATCH: usize = 256;
 /// Jobs that may wait; more mean that the nodes never stop talking.
-pub const MAX_JOBS: usize = 1 << 20;
+pub const MAX_JOBS: usize = 1 << 22;
 /// Jobs done within one simulated millisecond, for the same reason.
-const MAX_AT_ONCE: usize = 1 << 20;
+const MAX_AT_ONCE: usize = 1 << 22;
 /// Passphrase of every world.
 pub const PASSPHRASE: &str = "a network in simulated time";
 /// Unix seconds at which every world begins.
@@ -224,11 +224,16 @@ impl<N: Node> Sim<N> {
         let life = self.lives[node];
         effects.into_iter().for_each(|effect| self.schedule(0, Job::Effect { node, life, effect }));
         if fate == Fate::Died {
-            self.lives[node] += 1;
-            self.end_circuits_of(node);
+            self.forget_process(node);
             self.nodes[node].restart(self.now)?;
         }
         Ok(())
+    }
+
+    /// The process of a node is gone: what was meant for it is lost, its circuits end.
+    pub fn forget_process(&mut self, node: usize) {
+        self.lives[node] += 1;
+        self.end_circuits_of(node);
     }
 
     fn release(&mut self, node: usize, life: u32, effect: Effect) {
