@@ -81,7 +81,7 @@ impl Links {
             .collect();
         for id in gone {
             self.abandon(&id, out);
-            if let Some(mut link) = self.links.remove(&id) {
+            if let Some(mut link) = self.remove_link(&id) {
                 if let Some(circ) = link.circ {
                     self.hang_up(circ, out);
                 }

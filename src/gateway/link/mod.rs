@@ -32,6 +32,7 @@ mod forget;
 mod hello;
 pub mod hexed;
 mod identity;
+mod index;
 mod ledger;
 mod limits;
 mod links;

@@ -1,0 +1,91 @@
+//! Finds lanes by their link and links by tag or partner, so that no message looks through all of them.
+//!
+//! Whoever looks checks what it found against the rows: an entry too many costs a look. One too few would hide a link,
+//! so every insertion and every change of a tag, a partner or a lane's link comes through here.
+use super::rows::{EscrowRow, LinkRow, Partner};
+use crate::gateway::core::message::{AccountKey, Id};
+use crate::gateway::port::RelayId;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// Names under each key, ascending: what is found comes in the order of a map of them all.
+#[derive(Debug)]
+struct Names<K, V>(HashMap<K, Vec<V>>);
+
+impl<K: Eq + Hash, V: Copy + Ord> Names<K, V> {
+    fn insert(&mut self, key: K, name: V) {
+        let names = self.0.entry(key).or_default();
+        if let Err(place) = names.binary_search(&name) {
+            names.insert(place, name);
+        }
+    }
+
+    fn remove(&mut self, key: &K, name: &V) {
+        let Some(names) = self.0.get_mut(key) else { return };
+        names.retain(|known| known != name);
+        if names.is_empty() {
+            self.0.remove(key);
+        }
+    }
+
+    fn get(&self, key: &K) -> impl DoubleEndedIterator<Item = &V> {
+        self.0.get(key).into_iter().flatten()
+    }
+}
+
+impl<K, V> Default for Names<K, V> {
+    fn default() -> Self {
+        Names(HashMap::new())
+    }
+}
+
+/// See above; as large as the links and lanes that it names.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    lanes: Names<Id, AccountKey>,
+    tags: Names<[u8; 8], Id>,
+    relays: Names<RelayId, Id>,
+}
+
+impl Index {
+    /// A link is there, or has another tag or partner.
+    pub fn link(&mut self, row: &LinkRow) {
+        self.tags.insert(row.tag, row.id);
+        if let Partner::Relay(relay) = row.partner {
+            self.relays.insert(relay, row.id);
+        }
+    }
+
+    /// A link is gone, or is about to have another tag or partner.
+    pub fn forget_link(&mut self, row: &LinkRow) {
+        self.tags.remove(&row.tag, &row.id);
+        if let Partner::Relay(relay) = row.partner {
+            self.relays.remove(&relay, &row.id);
+        }
+    }
+
+    /// A lane is there.
+    pub fn lane(&mut self, row: &EscrowRow) {
+        self.lanes.insert(row.link, row.escrow);
+    }
+
+    /// A lane is gone, or is about to have another link.
+    pub fn forget_lane(&mut self, row: &EscrowRow) {
+        self.lanes.remove(&row.link, &row.escrow);
+    }
+
+    /// Lanes of a link.
+    pub fn lanes_of(&self, link: &Id) -> impl Iterator<Item = &AccountKey> {
+        self.lanes.get(link)
+    }
+
+    /// Links with a tag.
+    pub fn tagged(&self, tag: &[u8; 8]) -> impl Iterator<Item = &Id> {
+        self.tags.get(tag)
+    }
+
+    /// Links with a relay.
+    pub fn with(&self, relay: &RelayId) -> impl Iterator<Item = &Id> {
+        self.relays.get(relay)
+    }
+}
