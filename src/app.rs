@@ -8,7 +8,7 @@ use crate::config::{GatewayConfig, LedgerRoute, Role};
 use crate::error::{Error, Result};
 use crate::gateway::chain::pay::{Pay, Terms as PayTerms};
 use crate::gateway::chain::serve::Serve;
-use crate::gateway::core::message::ServiceKind;
+use crate::gateway::core::message::{AccountKey, ServiceKind};
 use crate::gateway::core::offer::Terms as OfferTerms;
 use crate::gateway::core::policy::{Budget, Limits as BudgetLimits};
 use crate::gateway::link::{Identity, Limits, Links};
@@ -17,7 +17,7 @@ use crate::gateway::port::Event;
 use crate::gateway::reactor::{Reactor, now_ms};
 use crate::gateway::transport::tor_cell::Cells;
 use crate::stellar::horizon::{Endpoint, HorizonLedger, LoopbackAddr, Timing, WitnessedLedger};
-use crate::store::{Snapshot, Sqlite, Store};
+use crate::store::{Reader, Snapshot, Store};
 use crate::tor::control::Signal;
 use crate::tor::daemon::{TorHandle, run_tor};
 use crate::tor::event::{StreamStatus, TorEvent};
@@ -55,10 +55,8 @@ const TOR_PATIENCE: Duration = Duration::from_secs(10);
 pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     let wallet = Wallet::open_configured(&config.wallet.seed_file, config.wallet.passphrase_file.as_deref())
         .map_err(|e| at(&config.wallet.seed_file, e))?;
-    let mut store = Sqlite::open(&config.state_dir).map_err(|e| at(&config.state_dir, e))?;
-    let snapshot = store.load(HOPS_KEPT, now_ms()).map_err(|e| at(&config.state_dir, e))?;
+    let (store, reader, snapshot) = open_store(config.clone(), wallet.account()).await?;
     let gateway = gateway(&config, &wallet, snapshot)?;
-    let reader = store.reader()?;
     let (listener, token) = crate::api::bind(&config.api_socket)?;
 
     let policy = Policy { relay: config.role == Role::Relay, limits: config.policy };
@@ -135,6 +133,18 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         (Ok(Ok(Ok(Err(e)))), _) | (_, Ok(Err(e))) => Err(e),
         _ => Ok(code),
     }
+}
+
+/// The store, and what it holds; on a thread that may wait for a database server.
+async fn open_store(config: GatewayConfig, account: AccountKey) -> Result<(Box<dyn Store + Send>, Reader, Snapshot)> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let opened = crate::store::open(&config, &account).and_then(|(mut store, reader)| {
+            let snapshot = store.load(HOPS_KEPT, now_ms())?;
+            Ok((store, reader, snapshot))
+        });
+        if config.database.is_some() { opened } else { opened.map_err(|e| at(&config.state_dir, e)) }
+    });
+    opened.await.map_err(|e| Error::never("MW-APP-4", format!("the store could not be opened: {e}")))?
 }
 
 /// Asks the ledger which network it is on until it says so; nothing else of it counts before. A ledger of another
@@ -289,7 +299,7 @@ fn pump(
 
 fn spawn_reactor(
     gateway: Gateway,
-    store: Sqlite,
+    store: Box<dyn Store + Send>,
     world: RealWorld,
     status: Arc<Mutex<Status>>,
     inbox: Receiver<Event>,

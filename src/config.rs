@@ -2,8 +2,9 @@
 //!
 //! Unknown keys are refused. Amounts are stroops of the payment asset unless a key says native. Errors: `MW-CONF-1`
 //! cannot be read, `-2` not this form, `-3` a value that cannot be meant, `-4` a ledger that would be reached past tor,
-//! `-5` `--gateway` without the name of a file.
+//! `-5` `--gateway` without the name of a file, `-6` a database that is not on this machine.
 mod check;
+mod database;
 
 use crate::error::{Error, Result};
 use crate::stellar::asset::Asset;
@@ -11,6 +12,7 @@ use crate::stellar::keys::parse_account_id;
 use crate::stellar::network::{NetworkId, PUBLIC};
 use crate::units::{Price, Stroops};
 use check::require;
+pub use database::{Database, DatabaseHost, DatabaseRoute};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +33,9 @@ pub struct GatewayConfig {
     pub state_dir: PathBuf,
     /// Unix socket of the local API. Absolute.
     pub api_socket: PathBuf,
+    /// `[database]`: the books lie on a PostgreSQL server instead of in `state_dir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Database>,
     /// `[wallet]`
     pub wallet: Wallet,
     /// `[ledger]`
@@ -276,6 +281,7 @@ impl GatewayConfig {
         require(socket <= MAX_SOCKET, || {
             format!("api_socket is {socket} bytes long; a unix socket takes {MAX_SOCKET}")
         })?;
+        self.database.as_ref().map_or(Ok(()), Database::check)?;
         self.ledger.route()?;
         self.ledger.witness_route()?;
         self.ledger.asset()?;

@@ -4,6 +4,9 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+mod books;
+mod csv;
+mod date;
 mod devnet;
 mod devnet_bench;
 mod devnet_demo;
@@ -11,6 +14,7 @@ pub mod devnet_ledger;
 mod devnet_look;
 pub mod devnet_replay;
 mod devnet_up;
+mod export;
 pub mod fetch;
 mod tor;
 mod wallet;
@@ -25,8 +29,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Add up what a node has written down
+    Books(books::Args),
     /// A private network on this machine
     Devnet(devnet::Args),
+    /// Write out payments, payment requests, the journal of money or links as CSV or JSON
+    Export(export::Args),
     /// Download a URL through tor and pay what its site asks for
     Fetch(fetch::Args),
     /// A complete tor for relay operators
@@ -38,7 +46,9 @@ enum Verb {
 /// Parses the command line and runs its verb.
 pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().verb {
+        Verb::Books(args) => Ok(books::run(&args)),
         Verb::Devnet(args) => devnet::run(args),
+        Verb::Export(args) => Ok(export::run(&args)),
         Verb::Fetch(args) => fetch::run(args),
         Verb::Tor(args) => tor::run(args),
         Verb::Wallet(args) => wallet::run(args),

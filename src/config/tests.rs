@@ -170,3 +170,66 @@ fn a_file_without_an_end_is_read_to_the_limit_and_refused() {
     assert_eq!(read_text(&path, 5).expect("fits"), "12345");
     assert!(read_text(&path, 4).is_err());
 }
+
+#[test]
+fn a_database_is_on_this_machine_and_its_address_holds_no_password() {
+    let with = |url: &str| text(TEST, &format!("[database]\nurl = \"{url}\"\n"));
+    let route = |url: &str| {
+        let config = GatewayConfig::parse(&with(url)).expect(url);
+        assert_eq!(GatewayConfig::parse(&config.render().expect("renders")).expect("good"), config);
+        config.database.expect("a database").route().expect("good")
+    };
+    let made = |host, user: &str, name: &str| DatabaseRoute { host, user: user.into(), name: name.into() };
+    let loopback = |text: &str| DatabaseHost::Loopback(text.parse().expect("an address"));
+    assert_eq!(route("postgres://mw@127.0.0.1/books"), made(loopback("127.0.0.1:5432"), "mw", "books"));
+    assert_eq!(route("postgresql://mw@[::1]:7/books"), made(loopback("[::1]:7"), "mw", "books"));
+    let socket = DatabaseHost::Socket("/run/postgresql".into(), 5433);
+    assert_eq!(route("postgres:///books?host=/run/postgresql&user=mw&port=5433"), made(socket, "mw", "books"));
+    let secret = "hunter2hunter2";
+    for url in [
+        format!("postgres://mw:{secret}@127.0.0.1/books"),
+        format!("postgres://mw@127.0.0.1/books?password={secret}"),
+        format!("postgres:///books?host=/run&user=mw&password={secret}"),
+        "postgres://mw@192.0.2.1/books".into(),
+        "postgres://mw@localhost/books".into(),
+        "postgres://mw@db.example/books".into(),
+        "postgres://mw@127.0.0.1/books?host=192.0.2.1".into(),
+        "postgres://mw@127.0.0.1/books?user=root".into(),
+        "postgres://mw@127.0.0.1/books?sslmode=disable".into(),
+        "postgres://mw@127.0.0.1/books?options=-cfsync%3Doff".into(),
+        "postgres://mw@127.0.0.1/".into(),
+        "postgres://mw@127.0.0.1/bo/oks".into(),
+        "postgres://127.0.0.1/books".into(),
+        "postgres:///books?user=mw".into(),
+        "postgres:///books?host=run&user=mw".into(),
+        "postgres:///books?host=/a,192.0.2.1&user=mw&host=/b".into(),
+        "postgres://mw@127.0.0.1/books#x".into(),
+        "mysql://mw@127.0.0.1/books".into(),
+        "books".into(),
+    ] {
+        let error = GatewayConfig::parse(&with(&url)).expect_err(&url);
+        assert_eq!(error.code, "MW-CONF-6", "{url}");
+        assert!(!error.text.contains(secret), "{error}");
+    }
+}
+
+#[test]
+fn a_password_is_read_from_a_file_of_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("password");
+    let database = |file: &Path| {
+        let text = text(TEST, &format!("[database]\nurl = \"postgres://mw@127.0.0.1/b\"\npassword_file = {file:?}\n"));
+        GatewayConfig::parse(&text).map(|config| config.database.expect("a database"))
+    };
+    assert_eq!(database(Path::new("password")).expect_err("relative").code, "MW-CONF-3");
+    let database = database(&file).expect("good");
+    assert_eq!(database.password().expect_err("not there").code, "MW-CONF-1");
+    std::fs::write(&file, "secret words\nsecond line\n").expect("written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).expect("mode");
+    assert_eq!(database.password().expect_err("others").code, "MW-CONF-3");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("mode");
+    assert_eq!(database.password().expect("read").as_deref(), Some("secret words"));
+    std::fs::write(&file, "\n").expect("written");
+    assert_eq!(database.password().expect_err("empty").code, "MW-CONF-3");
+}

@@ -49,6 +49,32 @@ pub struct Status {
     pub refused: Vec<Refused>,
     /// Circuits of the paying side.
     pub circuits: Vec<CircuitStatus>,
+    /// What was made durable; filled in by the reactor.
+    pub commits: Commits,
+}
+
+/// What was made durable since the start: how well events share commits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Commits {
+    /// Commits.
+    pub batches: u64,
+    /// Events of the world that these were made for (a batch may have come of a tick alone).
+    pub events: u64,
+    /// Rows in them, of the journal too.
+    pub rows: u64,
+    /// Rows of the largest.
+    pub rows_max: u64,
+}
+
+impl Commits {
+    /// One more commit, of these rows, for so many events.
+    pub fn count(&mut self, rows: &[Row], events: u64) {
+        let rows = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        self.batches = self.batches.saturating_add(1);
+        self.events = self.events.saturating_add(events);
+        self.rows = self.rows.saturating_add(rows);
+        self.rows_max = self.rows_max.max(rows);
+    }
 }
 
 impl Gateway {
@@ -238,6 +264,7 @@ impl Gateway {
             settled,
             refused: self.pay.as_ref().map(|p| p.refused().to_vec()).unwrap_or_default(),
             circuits: self.pay.as_ref().map(Pay::circuits).unwrap_or_default(),
+            commits: Commits::default(),
         }
     }
 }

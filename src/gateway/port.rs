@@ -448,6 +448,8 @@ pub enum Row {
     Payment(Box<super::chain::PaymentRow>),
     /// The append-only journal of money events.
     Event(MoneyEvent),
+    /// A payment request as the paying side met it; the store keeps the newest ones.
+    Request(Box<RequestRow>),
 }
 
 /// One line of the journal.
@@ -465,4 +467,53 @@ pub struct MoneyEvent {
     pub amount: Stroops,
     /// Fee in native stroops.
     pub fee: u64,
+    /// Hash of the ledger transaction that the line is about, where there is one.
+    #[serde(default, with = "super::link::hexed::option")]
+    pub tx: Option<[u8; 32]>,
+}
+
+/// A payment request that the paying side got: written when it came, and again under the same id when its outcome is
+/// another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRow {
+    /// Drawn by the paying side.
+    #[serde(with = "super::link::hexed")]
+    pub id: Id,
+    /// Unix milliseconds.
+    pub at: u64,
+    /// `tor`, `ipfs` or `http`.
+    pub kind: String,
+    /// Who asked, for people: nickname of a relay, or host of a service.
+    pub who: String,
+    /// For a web service its `host[:port]`.
+    pub site: Option<String>,
+    /// What it asked for.
+    pub due: Stroops,
+    /// What became of it.
+    pub outcome: RequestOutcome,
+    /// Why it was refused or held: the stable name of a refusal.
+    pub code: Option<String>,
+}
+
+/// What became of a payment request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestOutcome {
+    /// A payment for it is complete.
+    Paid,
+    /// It was not and will not be paid.
+    Refused,
+    /// It waits: for a person's word, for funds, or for a payment that is under way.
+    Held,
+}
+
+impl RequestOutcome {
+    /// Stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            RequestOutcome::Paid => "paid",
+            RequestOutcome::Refused => "refused",
+            RequestOutcome::Held => "held",
+        }
+    }
 }

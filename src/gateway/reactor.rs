@@ -1,7 +1,7 @@
 //! The loop around a [`Gateway`]: take events, handle them, make the rows durable, let the effects go.
 //!
 //! One thread owns the gateway and the store. Events that wait are handled together and share one commit.
-use super::node::{Gateway, Status};
+use super::node::{Commits, Gateway, Status};
 use super::port::{Effect, Event, Out};
 use crate::error::Result;
 use crate::store::Store;
@@ -32,6 +32,7 @@ pub struct Reactor<S, W, R> {
     rng: R,
     status: Arc<Mutex<Status>>,
     ticked: Option<Instant>,
+    commits: Commits,
     /// The last batch was empty.
     idle: bool,
 }
@@ -39,7 +40,7 @@ pub struct Reactor<S, W, R> {
 impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
     /// `status` is refreshed at each tick.
     pub fn new(gateway: Gateway, store: S, world: W, rng: R, status: Arc<Mutex<Status>>) -> Self {
-        Reactor { gateway, store, world, rng, status, ticked: None, idle: false }
+        Reactor { gateway, store, world, rng, status, ticked: None, commits: Commits::default(), idle: false }
     }
 
     /// Until `over` is set, nothing waits and no answer is to come; until every sender of `events` is gone (the world
@@ -73,7 +74,7 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
         }
         self.step(now_ms(), batch)?;
         if tick && let Ok(mut status) = self.status.lock() {
-            *status = self.gateway.status();
+            *status = Status { commits: self.commits, ..self.gateway.status() };
         }
         Ok(open)
     }
@@ -81,17 +82,31 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
     /// Handles events that came at the same time: all of them, then their rows in one commit, then their effects one by
     /// one. The only order in which anything leaves a node (invariant 1). Errors as [`Store::commit`]; then none left.
     pub fn step(&mut self, now: u64, batch: impl IntoIterator<Item = Event>) -> Result<()> {
-        let mut out = Out::default();
+        let (mut out, mut handled) = (Out::default(), 0);
         for event in batch {
+            handled += u64::from(event != Event::Tick);
             self.gateway.handle(now, &mut self.rng, event, &mut out);
         }
         if !out.rows.is_empty() {
             self.store.commit(&out.rows)?;
+            self.commits.count(&out.rows, handled);
+        } else if !out.effects.is_empty() {
+            self.store.alive()?;
         }
         for effect in out.effects {
             self.world.release(effect);
         }
         Ok(())
+    }
+
+    /// What was made durable so far.
+    pub fn commits(&self) -> Commits {
+        self.commits
+    }
+
+    /// The gateway, to be looked at.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
     }
 
     /// What effects go to.

@@ -166,6 +166,7 @@ fn nothing_of_worth(out: &Out) {
             Row::Escrow(row) => is_bare(row),
             Row::Event(event) => event.amount.is_zero(),
             Row::Hop(_) | Row::Payment(_) => false,
+            Row::Request(_) => true, // moves nothing, and the store keeps a bounded number
         };
         assert!(fine, "{row:?}");
     }

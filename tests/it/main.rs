@@ -16,6 +16,9 @@ mod ledger_verbs;
 mod links;
 mod pins;
 #[cfg(feature = "node")]
+#[path = "../common/postgres.rs"]
+mod postgres;
+#[cfg(feature = "node")]
 mod reactor;
 mod stellar_adaptor;
 mod stellar_check;

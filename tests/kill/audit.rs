@@ -102,7 +102,7 @@ pub fn audit(sim: &Sim<Remote>, all: &[Picture], report: &mut Report) {
         lost.extend(picture.wrong.iter().map(|wrong| format!("books of node {node}: {wrong}")));
         let sum = |role, part: fn(&EscrowRow) -> u64| lanes(picture, role).map(part).sum::<u64>();
         let (came, went) = (sum(Role::Payee, |l| l.landed.get()), sum(Role::Payer, |l| l.landed.get()));
-        let balance = sim.ledger.balance(&wallet(node).account()).unwrap_or(0);
+        let balance = sim.ledger.balance(&wallet(sim.setup(), node).account()).unwrap_or(0);
         if balance + went != FUNDS + came {
             lost.push(format!("node {node} has {balance}; {came} landed for it and {went} went from it"));
         }

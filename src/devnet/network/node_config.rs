@@ -43,6 +43,7 @@ pub fn of(spec: &NodeSpec, node: &NodeView, state: &State) -> Result<GatewayConf
     let config = GatewayConfig {
         role,
         state_dir: node.dir.join("payments"),
+        database: None,
         api_socket: node.api_socket.clone().ok_or_else(|| missing("API socket"))?,
         wallet: Wallet { seed_file: seed_file(node), passphrase_file: None },
         ledger: ledger_of(role, ledger.address, money),

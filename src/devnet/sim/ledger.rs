@@ -1,5 +1,5 @@
 //! The world's ledger: the embedded engine behind the calls that gateways make.
-use super::party::{asset, issuer, network, wallet};
+use super::party::{Setup, asset, issuer, network, wallet};
 use super::{Node, PASSPHRASE, START, Sim};
 use crate::devnet::ledger::{Frame, Genesis, Ledger, Submission, TxError, Verdict, entry, xdr};
 use crate::error::{Error, Result};
@@ -39,13 +39,13 @@ impl SimLedger {
     }
 
     /// Makes a node's account and gives it [`FUNDS`] of both assets.
-    pub(super) fn fund(&mut self, node: usize) -> Result<()> {
+    pub(super) fn fund(&mut self, setup: &Setup, node: usize) -> Result<()> {
         let funds = Stroops::new(FUNDS).map_err(failed)?;
         let root = SecretSeed::from_bytes(&network().0);
         if self.engine.state().accounts.get(&issuer().public()).is_none() {
             self.transact(&root, |source| template::create_account(source, &issuer().public(), funds))?;
         }
-        let key = wallet(node).account_key();
+        let key = wallet(setup, node).account_key();
         self.transact(&root, |source| template::create_account(source, &key.public(), funds))?;
         let asset = asset()?;
         self.transact(&key, |source| template::change_trust(source, &asset, Stroops::MAX))?;

@@ -2,7 +2,7 @@
 use super::party::{self, Setup};
 use super::{Fate, Node};
 use crate::error::Result;
-use crate::gateway::node::Status;
+use crate::gateway::node::{Commits, Status};
 use crate::gateway::port::{Effect, Event};
 use crate::gateway::reactor::{Reactor, World};
 use crate::store::Store;
@@ -43,6 +43,16 @@ impl<S: Store> Local<S> {
         let status = Arc::new(Mutex::new(Status::default()));
         let reactor = Reactor::new(gateway, store, Outbox::default(), rng, status);
         Ok(Local { reactor, busy: Duration::ZERO })
+    }
+
+    /// What it made durable.
+    pub fn commits(&self) -> Commits {
+        self.reactor.commits()
+    }
+
+    /// A picture for status, as the reactor makes one at each tick.
+    pub fn status(&self) -> Status {
+        self.reactor.gateway().status()
     }
 
     /// Its store.

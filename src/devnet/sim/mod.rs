@@ -108,7 +108,7 @@ impl<N: Node> Sim<N> {
     /// A world of [`NODES`] nodes, their accounts funded. `MW-SIM-1`: the ledger refused a step of that.
     pub fn new(setup: Setup, nodes: Vec<N>) -> Result<Self> {
         let mut ledger = SimLedger::new();
-        (0..NODES).try_for_each(|node| ledger.fund(node))?;
+        (0..NODES).try_for_each(|node| ledger.fund(&setup, node))?;
         Ok(Sim {
             lives: vec![0; nodes.len()],
             nodes,

@@ -17,6 +17,7 @@ use crate::units::{Price, Stroops};
 use crate::wallet::Wallet;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// The client; the relays before it are its path.
 pub const CLIENT: usize = 3;
@@ -32,6 +33,8 @@ pub const FEE: u64 = 16;
 /// How the nodes of a world are set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
+    /// Names the world: its wallets are no other world's, so that many worlds may share a database.
+    pub world: u64,
     /// Of the schedule, and of what the nodes draw.
     pub seed: u64,
     /// Deposit of an escrow, stroops.
@@ -50,6 +53,7 @@ impl Default for Setup {
     /// Periods of minutes: a world opens, pays, flushes and closes within some hundred seconds of its time.
     fn default() -> Self {
         Setup {
+            world: 1,
             seed: 1,
             deposit: 10 * 10_000_000,
             period_secs: 60,
@@ -75,9 +79,10 @@ pub fn asset() -> Result<Asset> {
     Asset::credit("MWT", issuer().public())
 }
 
-/// A node's wallet.
-pub fn wallet(node: usize) -> Wallet {
-    Wallet::new(SecretSeed::from_bytes(&[relay_id(node)[0]; 32]))
+/// A node's wallet in this world.
+pub fn wallet(setup: &Setup, node: usize) -> Wallet {
+    let name = format!("wallet {node} of world {}", setup.world);
+    Wallet::new(SecretSeed::from_bytes(&Sha256::digest(name).into()))
 }
 
 /// A relay's identity.
@@ -110,7 +115,7 @@ fn limits(setup: &Setup) -> Limits {
 
 /// The gateway of a node as a process starts with it. Errors as [`Links::load`].
 pub fn gateway(setup: &Setup, node: usize, snapshot: Snapshot, now: u64, rng: &mut impl Rng) -> Result<Gateway> {
-    let (wallet, limits) = (wallet(node), limits(setup));
+    let (wallet, limits) = (wallet(setup, node), limits(setup));
     let account = wallet.account();
     let spent = snapshot.spent(now);
     let links = Links::load(Identity::new(wallet, network(), asset()?), limits, snapshot.links, snapshot.escrows)?;

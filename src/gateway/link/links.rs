@@ -405,7 +405,10 @@ impl Links {
         out: &mut Out,
     ) {
         let link = Some(lane.link);
-        out.rows.push(Row::Event(MoneyEvent { at: now_ms, what: what.into(), link, hop, amount, fee }));
+        // What cost a fee is the transaction under way on the lane; one that has landed is only in the row from before.
+        let before = || self.lanes.get(&lane.escrow).and_then(|entry| entry.row.pending_tx());
+        let tx = lane.pending_tx().or_else(before).filter(|_| fee > 0).map(|tx| tx.hash);
+        out.rows.push(Row::Event(MoneyEvent { at: now_ms, what: what.into(), link, hop, amount, fee, tx }));
     }
 
     /// Says something to the partner of a link, when there is a circuit to it.

@@ -288,6 +288,7 @@ impl World {
                 }
                 Row::Payment(row) => drop(node.payments.insert(row.id, *row)),
                 Row::Event(event) => node.journal.push((event.what, event.amount)),
+                Row::Request(_) => {}
             }
         }
     }

@@ -40,6 +40,6 @@ pub(super) fn rows(number: u32, deposit: Stroops, period: u32, now_ms: u64) -> [
     lane.total = paid;
     lane.held = Held { cumulative: paid, signature: Some([7; 64]) };
     let what = "claim_accepted".into();
-    let event = MoneyEvent { at: now_ms, what, link: Some(id), hop: None, amount: paid, fee: 0 };
+    let event = MoneyEvent { at: now_ms, what, link: Some(id), hop: None, amount: paid, fee: 0, tx: None };
     [Row::Link(Box::new(link)), Row::Escrow(Box::new(lane)), Row::Event(event)]
 }

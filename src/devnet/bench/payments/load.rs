@@ -6,8 +6,8 @@ use crate::devnet::sim::{Kind, START, Sim};
 use crate::error::Result;
 use crate::gateway::chain::PaymentState;
 use crate::gateway::core::message::Id;
-use crate::gateway::port::{Answer, CircuitId, Event, Row};
-use crate::store::{Snapshot, Sqlite, Store};
+use crate::gateway::port::{Answer, CircuitId, Event};
+use crate::store::{Sqlite, Store};
 use crate::units::Stroops;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,25 +23,9 @@ const PATIENCE_MS: u64 = 120_000;
 /// No tick comes between: its cost is a measure of its own.
 const NEVER_MS: u64 = 1 << 40;
 
-/// A store that counts what it makes durable.
-struct Counted {
-    store: Sqlite,
-    commits: u64,
-}
-
-impl Store for Counted {
-    fn load(&mut self, hops: u32, now_ms: u64) -> Result<Snapshot> {
-        self.store.load(hops, now_ms)
-    }
-    fn commit(&mut self, rows: &[Row]) -> Result<()> {
-        self.commits += 1;
-        self.store.commit(rows)
-    }
-}
-
 /// Five gateways with open links between them, and payments to be made.
 pub(super) struct Load {
-    sim: Sim<Local<Counted>>,
+    sim: Sim<Local<Sqlite>>,
     dir: PathBuf,
     circs: Vec<CircuitId>,
     sessions: Vec<Option<Id>>,
@@ -73,10 +57,10 @@ fn setup() -> Setup {
     }
 }
 
-fn start(node: usize, dir: &Path, now: u64) -> Result<Local<Counted>> {
+fn start(node: usize, dir: &Path, now: u64) -> Result<Local<Sqlite>> {
     let store = dir.join(node.to_string());
     std::fs::create_dir_all(&store).map_err(|e| incomplete(format!("{}: {e}", store.display())))?;
-    Local::start(&setup(), node, Counted { store: Sqlite::open(&store)?, commits: 0 }, now)
+    Local::start(&setup(), node, Sqlite::open(&store)?, now)
 }
 
 impl Load {
@@ -127,9 +111,9 @@ impl Load {
         })
     }
 
-    fn marks(&mut self) -> (Duration, Duration, u64) {
+    fn marks(&self) -> (Duration, Duration, u64) {
         let (payee, guard) = (self.sim.nodes[SITE].busy, self.sim.nodes[GUARD].busy);
-        (payee, guard, self.sim.nodes[SITE].store_mut().commits)
+        (payee, guard, self.sim.nodes[SITE].commits().batches)
     }
 
     /// One chain in each of `some` sessions at the same time.
@@ -175,7 +159,7 @@ impl Load {
         let store = self.sim.nodes[GUARD].store_mut();
         for first in (from..to).step_by(BULK as usize) {
             let rows = (first..to.min(first + BULK)).flat_map(|n| fill::rows(n, deposit, setup.period_secs, now));
-            store.store.commit(&rows.collect::<Vec<_>>())?;
+            store.commit(&rows.collect::<Vec<_>>())?;
         }
         Ok(())
     }
@@ -194,12 +178,15 @@ impl Load {
         Ok(took)
     }
 
-    /// How long the guard takes for one tick.
-    pub(super) fn tick(&mut self) -> Result<Duration> {
+    /// How long the guard takes for one tick, and for the picture for status that the reactor makes with it.
+    pub(super) fn tick(&mut self) -> Result<(Duration, Duration)> {
         let before = self.sim.nodes[GUARD].busy;
         self.sim.event(GUARD, Event::Tick);
         self.sim.settle()?;
-        Ok(self.sim.nodes[GUARD].busy.saturating_sub(before))
+        let tick = self.sim.nodes[GUARD].busy.saturating_sub(before);
+        let start = Instant::now();
+        drop(std::hint::black_box(self.sim.nodes[GUARD].status()));
+        Ok((tick, start.elapsed()))
     }
 }
 
@@ -226,7 +213,7 @@ pub(super) fn first_over_round_trip(dir: &Path, round: usize, hop_ms: u64) -> Re
 }
 
 /// The client's payments, oldest first.
-fn payments(sim: &mut Sim<Local<Counted>>) -> Result<Vec<crate::gateway::chain::PaymentRow>> {
+fn payments(sim: &mut Sim<Local<Sqlite>>) -> Result<Vec<crate::gateway::chain::PaymentRow>> {
     let now = sim.now;
-    Ok(sim.nodes[CLIENT].store_mut().store.load(0, now)?.payments)
+    Ok(sim.nodes[CLIENT].store_mut().load(0, now)?.payments)
 }

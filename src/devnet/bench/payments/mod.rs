@@ -110,7 +110,7 @@ fn growth(plan: &Plan, dir: &Path, stores: &str, tell: &dyn Fn(&str)) -> Result<
             runs.iter().map(|took| time(took).as_secs_f64() * 1e6 / took.chains as f64).collect()
         };
         let (claim, chain) = (each(|t| t.guard), each(|t| t.wall));
-        let tick = load.tick()?;
+        let ticks = (0..plan.rounds).map(|_| load.tick()).collect::<Result<Vec<_>>>()?;
         let name = format!("1e{}", many.ilog10());
         let setup = format!(
             "{many} links of clients with an open escrow each in the store of the guard, through which all chains go; \
@@ -122,7 +122,8 @@ fn growth(plan: &Plan, dir: &Path, stores: &str, tell: &dyn Fn(&str)) -> Result<
         };
         add("claim_us", "us", &claim);
         add("chain_us", "us", &chain);
-        add("tick_ms", "ms", &[tick.as_secs_f64() * 1e3]);
+        add("tick_ms", "ms", &ticks.iter().map(|(tick, _)| tick.as_secs_f64() * 1e3).collect::<Vec<_>>());
+        add("status_ms", "ms", &ticks.iter().map(|(_, status)| status.as_secs_f64() * 1e3).collect::<Vec<_>>());
         add("load_seconds", "s", &[loaded.as_secs_f64()]);
         add("load_rss_mib", "MiB", &[grown]);
         let now = (claim, chain);
