@@ -6,7 +6,7 @@ use magicwave::error::{Error, Result};
 use magicwave::gateway::node::Status;
 use magicwave::gateway::port::{Effect, Row};
 use magicwave::gateway::reactor::{Reactor, World};
-use magicwave::store::{Snapshot, Sqlite, Store};
+use magicwave::store::{Postgres, Reader, Snapshot, Sqlite, Store};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::cell::RefCell;
@@ -23,7 +23,8 @@ type Shared = Rc<RefCell<Line>>;
 
 /// The real store, with a barrier before and behind each commit.
 struct Gated {
-    store: Sqlite,
+    store: Box<dyn Store>,
+    reader: Reader,
     line: Shared,
     /// Of a store that lies: rows that are said to be durable.
     late: Option<Vec<Row>>,
@@ -57,6 +58,9 @@ impl Store for Gated {
         self.write(rows)?;
         stop(&self.line, &Word::Committed)
     }
+    fn alive(&mut self) -> Result<()> {
+        self.store.alive()
+    }
 }
 
 /// Lets effects go to the parent, with a barrier behind each.
@@ -73,12 +77,29 @@ impl World for Outside {
 
 type Process = Reactor<Gated, Outside, SmallRng>;
 
+fn open(be: &Be) -> Result<(Box<dyn Store>, Reader)> {
+    let account = party::wallet(&be.setup, be.node).account();
+    Ok(match &be.database {
+        Some(database) => {
+            let store = Postgres::open(database, &account)?;
+            let reader = store.reader()?;
+            (Box::new(store), reader)
+        }
+        None => {
+            let store = Sqlite::open(&be.store)?;
+            let reader = store.reader()?;
+            (Box::new(store), reader)
+        }
+    })
+}
+
 fn begin(be: &Be, line: &Shared) -> Result<Process> {
-    let Be { node, store, setup, life, now, lying } = be;
+    let Be { node, setup, life, now, .. } = be;
     // No two processes draw the same numbers, as in the real world.
     let seed = setup.seed.wrapping_mul(1000).wrapping_add(*node as u64).wrapping_add(u64::from(*life) << 32);
     let mut rng = SmallRng::seed_from_u64(seed);
-    let mut store = Gated { store: Sqlite::open(store)?, line: line.clone(), late: lying.then(Vec::new) };
+    let (store, reader) = open(be)?;
+    let mut store = Gated { store, reader, line: line.clone(), late: be.lying.then(Vec::new) };
     let snapshot = store.load(HOPS_KEPT, *now)?;
     let gateway = party::gateway(setup, *node, snapshot, *now, &mut rng)?;
     Ok(Reactor::new(gateway, store, Outside(line.clone()), rng, Arc::new(Mutex::new(Status::default()))))
@@ -86,10 +107,9 @@ fn begin(be: &Be, line: &Shared) -> Result<Process> {
 
 fn picture(process: &mut Process, now: u64) -> Result<Picture> {
     process.store_mut().write(&[])?;
-    let store = &mut process.store_mut().store;
-    let Snapshot { links, escrows, hops, payments } = store.load(u32::MAX, now)?;
-    let reader = store.reader()?;
-    let events = reader.events(u32::MAX)?;
+    let Gated { store, reader, .. } = process.store_mut();
+    let Snapshot { links, escrows, hops, payments } = store.load(1 << 20, now)?;
+    let events = reader.events(1 << 20)?;
     Ok(Picture { links, escrows, hops, payments, events, wrong: reader.check()?.wrong })
 }
 

@@ -4,6 +4,9 @@
 mod audit;
 mod child;
 mod parent;
+#[path = "../common/postgres.rs"]
+#[allow(dead_code, reason = "shared with the store's own tests, which use all of it")]
+mod postgres;
 mod run;
 mod scenario;
 mod wire;

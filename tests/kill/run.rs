@@ -1,13 +1,16 @@
 //! Runs: one scenario without a kill, one with a kill at each barrier of it, and many with kills and weather at random.
 use super::audit::{Report, audit, open_lanes, pictures};
 use super::parent::{Kill, Plan, Pool, Remote};
+use super::postgres;
 use super::scenario::{Script, close, play};
 use super::wire::Be;
+use magicwave::config::Database;
 use magicwave::devnet::sim::party::{NODES, Setup};
 use magicwave::devnet::sim::{START, Sim, Weather};
 use magicwave::error::Result;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +27,8 @@ struct Course {
     last: Script,
     weather: Weather,
     kills: Vec<Kill>,
+    /// PostgreSQL in place of SQLite.
+    database: Option<Database>,
     /// The stores lie: rows become durable a commit later than they say.
     lying: bool,
 }
@@ -41,7 +46,8 @@ fn run(course: &Course, pool: &mut Pool) -> Result<Report> {
     let plan = Plan::of(course.kills.clone());
     let start = |node: usize| {
         let store = dir.path().join(node.to_string());
-        let be = Be { node, store, setup: course.setup.clone(), life: 0, now: START * 1000, lying: course.lying };
+        let (setup, database, lying) = (course.setup.clone(), course.database.clone(), course.lying);
+        let be = Be { node, store, database, setup, life: 0, now: START * 1000, lying };
         Remote::start(be, &plan, pool)
     };
     let nodes = (0..NODES).map(start).collect::<Result<Vec<_>>>()?;
@@ -73,6 +79,7 @@ fn fixed() -> Course {
         last: Script { rounds: 1, cells: 40 },
         weather: Weather::default(),
         kills: vec![],
+        database: None,
         lying: false,
     }
 }
@@ -115,11 +122,20 @@ impl Sum {
 
     /// The line that long checks end with; a failure unless nothing is lost, doubled or stuck.
     fn end(&self, what: &str) {
-        println!(
-            "{what}: {} kills; {} payments complete, {} not; of what was under way at a kill the client lost {} stroops",
-            self.kills, self.complete, self.unfinished, self.risk
+        // Past what the test harness keeps for itself when a test succeeds.
+        let _ = writeln!(
+            std::io::stdout(),
+            "{what}: {} kills; {} payments complete, {} not; of what was under way at a kill the client lost {} stroops\n\
+             {} runs, {} lost, {} doubled, {} stuck",
+            self.kills,
+            self.complete,
+            self.unfinished,
+            self.risk,
+            self.runs,
+            self.lost,
+            self.doubled,
+            self.stuck
         );
-        println!("{} runs, {} lost, {} doubled, {} stuck", self.runs, self.lost, self.doubled, self.stuck);
         assert_eq!((self.lost, self.doubled, self.stuck), (0, 0, 0), "see above");
     }
 }
@@ -153,14 +169,43 @@ fn all(kind: &str, count: u64, of: impl Fn(u64) -> Course + Sync) -> Sum {
     sum.into_inner().expect("no panic")
 }
 
-#[test]
-fn every_step_of_every_machine_is_killed_once() {
+/// A course with one kill, at the barrier behind so many others.
+fn one_kill(after: u64) -> Course {
+    Course { kills: vec![Kill { after, within: None }], ..fixed() }
+}
+
+/// The same over PostgreSQL: all worlds and all their gateways in one database.
+fn on_postgres(database: &Database, world: u64, course: Course) -> Course {
+    Course { setup: Setup { world, ..course.setup }, database: Some(database.clone()), ..course }
+}
+
+fn is_long() -> bool {
+    std::env::var_os("MAGICWAVE_LONG").is_some()
+}
+
+/// Barriers of the scenario without a kill.
+fn barriers() -> u64 {
     let whole = run(&fixed(), &mut Pool::default()).expect("ran");
     assert!(whole.is_clean() && whole.complete >= 4, "without a kill: {whole:?}");
-    let sum = all("barrier", whole.barriers, |after| Course { kills: vec![Kill { after, within: None }], ..fixed() });
+    whole.barriers
+}
+
+#[test]
+fn every_step_of_every_machine_is_killed_once() {
+    let sum = all("barrier", barriers(), one_kill);
     sum.end("a kill at each barrier");
     // One of the circuit and one of the site may be under way at a kill: the client's stated risk in plain mode.
     assert!(sum.most <= 2, "one kill cost {} payments", sum.most);
+}
+
+#[test]
+fn every_step_of_every_machine_is_killed_once_over_postgresql() {
+    let (database, count) = (postgres::database(), barriers());
+    // In the ordinary run every thirteenth.
+    let (step, first) = if is_long() { (1, 0) } else { (13, 0) };
+    let number = |n: u64| first + n * step;
+    let of = |n| on_postgres(&database, number(n), one_kill(number(n)));
+    all("postgresql-barrier", (count - first).div_ceil(step), of).end("a kill at barriers, over PostgreSQL");
 }
 
 /// Several kills a run, at barriers and between them, in weather of all kinds.
@@ -179,8 +224,14 @@ fn random(seed: u64) -> Course {
 
 #[test]
 fn kills_and_bad_weather_at_random_lose_nothing() {
-    let count = if std::env::var_os("MAGICWAVE_LONG").is_some() { 10_000 } else { 100 };
-    all("seed", count, random).end("kills at random");
+    all("seed", if is_long() { 8_000 } else { 100 }, random).end("kills at random");
+}
+
+#[test]
+fn kills_and_bad_weather_at_random_lose_nothing_over_postgresql() {
+    let database = postgres::database();
+    let of = |seed| on_postgres(&database, seed, random(seed));
+    all("postgresql-seed", if is_long() { 2_000 } else { 10 }, of).end("kills at random, over PostgreSQL");
 }
 
 #[test]

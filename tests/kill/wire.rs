@@ -1,4 +1,5 @@
 //! What parent and child say to each other over a socket: one JSON object a line, and single bytes to go on.
+use magicwave::config::Database;
 use magicwave::devnet::sim::party::Setup;
 use magicwave::gateway::chain::{HopRow, PaymentRow};
 use magicwave::gateway::link::{EscrowRow, LinkRow};
@@ -27,8 +28,10 @@ pub enum Order {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Be {
     pub node: usize,
-    /// Directory of its store.
+    /// Directory of its store, when that is SQLite.
     pub store: PathBuf,
+    /// The database that it shares with the other nodes, when that is PostgreSQL.
+    pub database: Option<Database>,
     pub setup: Setup,
     /// Processes that had the store before.
     pub life: u32,

@@ -43,7 +43,7 @@ impl Links {
         let lanes: Vec<AccountKey> =
             self.lanes.values().filter(|l| closed.contains(&l.row.link)).map(|l| l.row.escrow).collect();
         lanes.iter().for_each(|escrow| self.age(now_ms, escrow, out));
-        self.sweep(now_ms, out);
+        self.sweep(now_ms, &closed, out);
         self.lanes.values().map(|l| &l.row).filter(|row| closed.contains(&row.link)).filter_map(returning).collect()
     }
 

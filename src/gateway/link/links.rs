@@ -38,6 +38,8 @@ pub struct Links {
     pub(super) own_sequence: i64,
     /// Left in escrows that are over.
     pub(super) stranded: Stroops,
+    /// The last lane and the last link that a tick looked after.
+    pub(super) looked: (AccountKey, Id),
 }
 
 /// The queue for our own account's sequence number: one transaction of it is in flight at a time.
@@ -226,6 +228,7 @@ impl Links {
             opening: Opening::default(),
             own_sequence: 0,
             stranded: Stroops::ZERO,
+            looked: ([0; 32], [0; 16]),
         };
         for row in rows.into_iter().filter(|row| !row.dropped) {
             let link = all.link_of(row);
@@ -308,6 +311,11 @@ impl Links {
             self.index.lanes_of(link).filter_map(|escrow| self.lanes.get(escrow)).map(|lane| &lane.row).collect();
         lanes.sort_by_key(|row| row.index);
         lanes.into_iter()
+    }
+
+    /// The lanes on which we pay: few at a node that many pay.
+    pub(super) fn paying_lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.index.paying().filter_map(|escrow| self.lanes.get(escrow))
     }
 
     /// The newest lane that claims go to.
