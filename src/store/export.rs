@@ -2,7 +2,7 @@
 use super::reader::{Reader, event, event_columns, request, request_columns};
 use super::sql::{Line, Value, int};
 use crate::error::{Error, Result};
-use crate::gateway::chain::{PaymentRow, PaymentState};
+use crate::gateway::chain::PaymentRow;
 use crate::gateway::core::message::AccountKey;
 use crate::gateway::link::{LinkRow, Partner};
 use crate::units::Stroops;
@@ -38,6 +38,9 @@ pub enum Field {
     /// A text; strangers' too.
     Text(String),
 }
+
+/// A row of the database as a line.
+type Make = fn(&Line<'_>) -> Result<Vec<Field>>;
 
 const PAYMENTS: &str = "SELECT body FROM payments WHERE node = $1 AND at >= $2 AND at < $3 ORDER BY at, id";
 const REQUESTS: &str = concat!(request_columns!(), "AND at >= $2 AND at < $3 ORDER BY at, id");
@@ -104,7 +107,7 @@ impl Reader {
         to_ms: u64,
         take: &mut dyn FnMut(&[Field]) -> Result<()>,
     ) -> Result<()> {
-        let (sql, make): (_, fn(&Line<'_>) -> Result<Vec<Field>>) = match topic {
+        let (sql, make): (_, Make) = match topic {
             Topic::Payments => (PAYMENTS, |line| payment(line.body(0)?)),
             Topic::Requests => (REQUESTS, request_fields),
             Topic::Journal => (JOURNAL, event_fields),
@@ -118,11 +121,7 @@ impl Reader {
 }
 
 fn payment(row: PaymentRow) -> Result<Vec<Field>> {
-    let state = match row.state {
-        PaymentState::Signed => "signed",
-        PaymentState::Complete => "complete",
-        PaymentState::Abandoned => "abandoned",
-    };
+    let state = row.state.name();
     let sum = |sum: Stroops, fee: Stroops| sum.add(fee);
     let fees = row.payees.iter().try_fold(Stroops::ZERO, |all, payee| sum(all, payee.fee));
     let fees = fees.map_err(|_| Error::never("MW-STORE-6", "The fees of a payment add up to no amount."))?;

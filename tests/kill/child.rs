@@ -108,7 +108,7 @@ fn begin(be: &Be, line: &Shared) -> Result<Process> {
 fn picture(process: &mut Process, now: u64) -> Result<Picture> {
     process.store_mut().write(&[])?;
     let Gated { store, reader, .. } = process.store_mut();
-    let Snapshot { links, escrows, hops, payments } = store.load(1 << 20, now)?;
+    let Snapshot { links, escrows, hops, payments, .. } = store.load(1 << 20, now)?;
     let events = reader.events(1 << 20)?;
     Ok(Picture { links, escrows, hops, payments, events, wrong: reader.check()?.wrong })
 }

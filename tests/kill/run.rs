@@ -8,6 +8,7 @@ use magicwave::config::Database;
 use magicwave::devnet::sim::party::{NODES, Setup};
 use magicwave::devnet::sim::{START, Sim, Weather};
 use magicwave::error::Result;
+use magicwave::gateway::core::locks::Locks;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use std::io::Write;
@@ -174,6 +175,11 @@ fn one_kill(after: u64) -> Course {
     Course { kills: vec![Kill { after, within: None }], ..fixed() }
 }
 
+/// The same with all payments under locks.
+fn strict(course: Course) -> Course {
+    Course { setup: Setup { locks: Locks::Always, ..course.setup }, ..course }
+}
+
 /// The same over PostgreSQL: all worlds and all their gateways in one database.
 fn on_postgres(database: &Database, world: u64, course: Course) -> Course {
     Course { setup: Setup { world, ..course.setup }, database: Some(database.clone()), ..course }
@@ -183,24 +189,40 @@ fn is_long() -> bool {
     std::env::var_os("MAGICWAVE_LONG").is_some()
 }
 
-/// Barriers of the scenario without a kill.
-fn barriers() -> u64 {
-    let whole = run(&fixed(), &mut Pool::default()).expect("ran");
+/// Barriers of a course without its kills.
+fn barriers(course: Course) -> u64 {
+    let whole = run(&Course { kills: vec![], ..course }, &mut Pool::default()).expect("ran");
     assert!(whole.is_clean() && whole.complete >= 4, "without a kill: {whole:?}");
     whole.barriers
 }
 
 #[test]
 fn every_step_of_every_machine_is_killed_once() {
-    let sum = all("barrier", barriers(), one_kill);
+    let sum = all("barrier", barriers(fixed()), one_kill);
     sum.end("a kill at each barrier");
     // One of the circuit and one of the site may be under way at a kill: the client's stated risk in plain mode.
     assert!(sum.most <= 2, "one kill cost {} payments", sum.most);
 }
 
 #[test]
+fn every_step_of_every_machine_under_locks_is_killed_once_and_nobody_loses_a_stroop() {
+    let count = barriers(strict(fixed()));
+    let (step, of) = (if is_long() { 1 } else { 3 }, |after| strict(one_kill(after)));
+    let sum = all("strict-barrier", count.div_ceil(step), |n| of(n * step));
+    sum.end("a kill at barriers, under locks");
+    assert_eq!(sum.risk, 0, "under locks a client loses nothing");
+}
+
+#[test]
+fn kills_and_bad_weather_at_random_under_locks_cost_nobody_a_stroop() {
+    let sum = all("strict-seed", if is_long() { 4_000 } else { 40 }, |seed| strict(random(seed)));
+    sum.end("kills at random, under locks");
+    assert_eq!(sum.risk, 0, "under locks a client loses nothing");
+}
+
+#[test]
 fn every_step_of_every_machine_is_killed_once_over_postgresql() {
-    let (database, count) = (postgres::database(), barriers());
+    let (database, count) = (postgres::database(), barriers(fixed()));
     // In the ordinary run every thirteenth.
     let (step, first) = if is_long() { (1, 0) } else { (13, 0) };
     let number = |n: u64| first + n * step;
@@ -224,7 +246,7 @@ fn random(seed: u64) -> Course {
 
 #[test]
 fn kills_and_bad_weather_at_random_lose_nothing() {
-    all("seed", if is_long() { 8_000 } else { 100 }, random).end("kills at random");
+    all("seed", if is_long() { 4_000 } else { 100 }, random).end("kills at random");
 }
 
 #[test]

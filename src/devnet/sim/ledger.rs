@@ -4,7 +4,7 @@ use super::{Node, PASSPHRASE, START, Sim};
 use crate::devnet::ledger::{Frame, Genesis, Ledger, Submission, TxError, Verdict, entry, xdr};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::AccountKey;
-use crate::gateway::port::{AccountView, Event, LedgerAnswer, LedgerCall, LedgerResult, TrustlineView};
+use crate::gateway::port::{AccountHistory, AccountView, Event, LedgerAnswer, LedgerCall, LedgerResult, TrustlineView};
 use crate::stellar::keys::{SecretSeed, account_id};
 use crate::stellar::template::{self, Source, Unsigned};
 use crate::units::Stroops;
@@ -20,6 +20,8 @@ pub struct SimLedger {
     /// Accounts that it does not know are answered for, too: not found.
     pub knows_all: bool,
     landed: HashMap<[u8; 32], LedgerResult>,
+    /// Envelopes by the source of the inner transaction, oldest first.
+    applied: HashMap<AccountKey, Vec<Vec<u8>>>,
     waiting: Vec<(usize, u32, u64, [u8; 32])>,
 }
 
@@ -34,6 +36,7 @@ impl SimLedger {
             engine: Ledger::new(&Genesis::standalone(PASSPHRASE, START)),
             knows_all: true,
             landed: HashMap::new(),
+            applied: HashMap::new(),
             waiting: Vec::new(),
         }
     }
@@ -87,10 +90,18 @@ impl SimLedger {
             LedgerCall::Account { tag, account } => {
                 (tag, self.view(&account).map_or(LedgerResult::NotFound, |v| LedgerResult::Account(v.into())))
             }
+            LedgerCall::History { tag, account } => (tag, self.history(&account)),
             LedgerCall::Transaction { tag, hash } => {
                 (tag, self.landed.get(&hash).cloned().unwrap_or(LedgerResult::NotFound))
             }
         })
+    }
+
+    fn history(&self, account: &AccountKey) -> LedgerResult {
+        let Some(sequence) = self.view(account).map(|view| view.sequence) else { return LedgerResult::NotFound };
+        let envelopes = self.applied.get(account).into_iter().flatten().rev().take(20).cloned().collect();
+        let closed_at = self.engine.header().close_time;
+        LedgerResult::History(Box::new(AccountHistory { closed_at, envelopes, sequence }))
     }
 
     /// An account as a server shows it.
@@ -152,6 +163,8 @@ impl<N: Node> Sim<N> {
                 fee: applied.outcome.fee.unsigned_abs(),
                 code: code(&applied.outcome.verdict),
             };
+            let of_source = self.ledger.applied.entry(applied.frame.source()).or_default();
+            of_source.push(applied.frame.bytes.clone());
             self.ledger.landed.insert(applied.frame.hash(), result);
         }
         for (node, life, tag, hash) in std::mem::take(&mut self.ledger.waiting) {
@@ -175,6 +188,7 @@ fn code(verdict: &Verdict) -> String {
         Verdict::Success(_) => "tx_success".into(),
         Verdict::Failed(_) => "tx_failed".into(),
         Verdict::Error(TxError::BadSeq) => "tx_bad_seq".into(),
+        Verdict::Error(TxError::TooLate) => "tx_too_late".into(),
         Verdict::Error(TxError::InsufficientFee) => "tx_insufficient_fee".into(),
         Verdict::Error(TxError::InsufficientBalance) => "tx_insufficient_balance".into(),
         Verdict::Error(other) => format!("tx_{other:?}"),

@@ -272,6 +272,8 @@ impl<N: Node> Sim<N> {
             Effect::Launch { token, relay, one_hop } if here => self.launch(node, token, relay, one_hop),
             Effect::Launch { .. } => {}
             Effect::Close { circ } => self.cut(circ),
+            // No new streams on it: those who use this world build another circuit when one stands still.
+            Effect::Abandon { .. } => {}
             Effect::Ledger(call) => {
                 let answer = self.ledger.call(node, life, call);
                 answer.into_iter().for_each(|(tag, result)| self.tell(node, life, tag, result));

@@ -3,9 +3,10 @@ use super::PASSPHRASE;
 use crate::error::Result;
 use crate::gateway::chain::pay::{Pay, Terms as PayTerms};
 use crate::gateway::chain::serve::Serve;
+use crate::gateway::core::locks::Locks;
 use crate::gateway::core::message::ServiceKind;
 use crate::gateway::core::offer::Terms as OfferTerms;
-use crate::gateway::core::policy::{Budget, Limits as BudgetLimits};
+use crate::gateway::core::policy::{Budget, Limits as BudgetLimits, Policy};
 use crate::gateway::link::{Identity, Limits, Links};
 use crate::gateway::node::Gateway;
 use crate::gateway::port::RelayId;
@@ -30,6 +31,9 @@ pub const PRICE: Price = Price(1 << 20);
 /// Stroops that a relay keeps for a claim that it forwards.
 pub const FEE: u64 = 16;
 
+/// Seconds by which a lock outlives the one that is signed onwards.
+pub const LOCK_SECS: u16 = 5;
+
 /// How the nodes of a world are set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
@@ -47,6 +51,8 @@ pub struct Setup {
     pub window_bytes: u32,
     /// Links that a node may have with strangers.
     pub max_links: usize,
+    /// Which payments go under locks.
+    pub locks: Locks,
 }
 
 impl Default for Setup {
@@ -60,6 +66,7 @@ impl Default for Setup {
             flush_secs: (20, 5),
             window_bytes: 1 << 17,
             max_links: Limits::default().max_anonymous_links,
+            locks: Locks::Never,
         }
     }
 }
@@ -104,6 +111,7 @@ fn limits(setup: &Setup) -> Limits {
         flush_interval_secs: setup.flush_secs.0,
         flush_jitter_secs: setup.flush_secs.1,
         period_secs: setup.period_secs,
+        lock_secs: u64::from(LOCK_SECS),
         late_limit: stroops(100_000),
         carry_grace_secs: 30,
         retry_min_ms: 500,
@@ -129,6 +137,7 @@ pub fn gateway(setup: &Setup, node: usize, snapshot: Snapshot, now: u64, rng: &m
             fee: if node == SITE { Stroops::ZERO } else { stroops(FEE) },
             credit_bytes: setup.window_bytes,
             ahead_bytes: setup.window_bytes,
+            lock_secs: LOCK_SECS,
             ttl_s: 3600,
         };
         Serve::new(terms, rng.next_u64().to_be_bytes(), snapshot.hops)
@@ -139,6 +148,7 @@ pub fn gateway(setup: &Setup, node: usize, snapshot: Snapshot, now: u64, rng: &m
             network: network().short(),
             max_ahead_bytes: 1 << 23,
             max_increment: PayTerms::increment_of(stroops(setup.deposit)),
+            locks: setup.locks,
         };
         let budget = BudgetLimits {
             day: Stroops::MAX,
@@ -149,7 +159,10 @@ pub fn gateway(setup: &Setup, node: usize, snapshot: Snapshot, now: u64, rng: &m
         };
         let mut secret = [0; 32];
         rng.fill_bytes(&mut secret);
-        Pay::new(terms, secret, Budget::new(budget, spent))
+        let configured = Policy::new(budget.clone());
+        let mut pay = Pay::new(terms, secret, Budget::new(budget, spent)).with_policy(configured, snapshot.policy);
+        pay.resume(snapshot.payments.iter());
+        pay
     });
     Ok(Gateway::new(links, serve, pay))
 }

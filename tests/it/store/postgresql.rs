@@ -3,7 +3,7 @@ use super::rows::*;
 use crate::postgres;
 use magicwave::config::{Database, GatewayConfig};
 use magicwave::gateway::port::Row;
-use magicwave::store::{Postgres, Reader, Store};
+use magicwave::store::{Postgres, Reader, Store, Topic};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -169,5 +169,57 @@ fn a_node_does_not_begin_new_books_while_it_has_some_elsewhere() {
         assert_eq!(open(&server, Some(&database)), Ok(()));
         assert_eq!(open(&file, Some(&database)), Err("MW-STORE-11"));
         assert_eq!(open(&server, None), Err("MW-STORE-11"));
+    }
+}
+
+#[test]
+fn the_rights_in_the_manual_are_enough_for_a_gateway_and_for_a_reader_and_no_more() {
+    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/store.md")).expect("the manual");
+    let (_, rest) = manual.split_once("```sql\n").expect("a block");
+    let (grants, _) = rest.split_once("```").expect("its end");
+    let database = postgres::database();
+    drop(Postgres::open(&database, &OTHER).expect("the owner makes the tables"));
+    postgres::sql(&database, grants).expect("granted");
+    let by = |role: &str| Database {
+        url: database.url.replace("user=magicwave", &format!("user={role}")),
+        password_file: None,
+    };
+    let (gateway, reader) = (by("magicwave_gateway"), by("magicwave_reader"));
+    let mut store = Postgres::open(&gateway, &ME).expect("opened");
+    let gone = magicwave::gateway::link::LinkRow { dropped: true, ..link(1) };
+    let rows = [Row::Link(link(1).into()), Row::Escrow(lane(1, 5, 0).into()), Row::Hop(hop(1).into())];
+    store.commit(&rows).expect("committed");
+    let asked = request(1, 5, magicwave::gateway::port::RequestOutcome::Held);
+    let rows = [Row::Payment(payment(1, 5, "tor", 1).into()), Row::Request(asked.into()), event("claim_signed", 1, 5)];
+    store.commit(&rows).expect("committed");
+    store.commit(&rows[..2]).expect("again");
+    store.commit(&[Row::Link(gone.into())]).expect("committed");
+    assert_eq!(store.load(10, 0).expect("loaded").escrows.len(), 1);
+    let reading = Reader::connect(&reader, Some(&ME)).expect("connected");
+    assert_eq!(reading.check().expect("checked").wrong, Vec::<String>::new());
+    for topic in [Topic::Payments, Topic::Requests, Topic::Journal, Topic::Links] {
+        let mut lines = 0;
+        reading
+            .export(topic, 0, u64::MAX, &mut |_| {
+                lines += 1;
+                Ok(())
+            })
+            .expect("exported");
+        assert_eq!(lines, 1, "{topic:?}");
+    }
+    assert_eq!(Postgres::open(&reader, &ME).map(drop).expect_err("it may not write").code, "MW-STORE-2");
+    drop(store);
+    let mut writing = Postgres::open(&reader, &ME).expect("nothing is written by that");
+    let error = writing.commit(&[event("claim_signed", 1, 5)]).expect_err("it may not write");
+    assert!(error.text.contains("permission denied"), "{error}");
+    for change in [
+        "DELETE FROM events",
+        "UPDATE events SET amount = 1",
+        "DELETE FROM nodes",
+        "DROP TABLE links",
+        "CREATE TABLE x (y BIGINT)",
+    ] {
+        let error = postgres::sql(&gateway, &format!("SET ROLE magicwave_gateway; {change}")).expect_err(change);
+        assert!(error.contains("permission denied") || error.contains("must be owner"), "{change}: {error}");
     }
 }

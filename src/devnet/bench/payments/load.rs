@@ -5,6 +5,7 @@ use crate::devnet::sim::party::{CLIENT, NODES, SITE, Setup};
 use crate::devnet::sim::{Kind, START, Sim};
 use crate::error::Result;
 use crate::gateway::chain::PaymentState;
+use crate::gateway::core::locks::Locks;
 use crate::gateway::core::message::Id;
 use crate::gateway::port::{Answer, CircuitId, Event};
 use crate::store::{Sqlite, Store};
@@ -46,8 +47,9 @@ pub(super) struct Took {
     pub payee_commits: u64,
 }
 
-fn setup() -> Setup {
+fn setup(locks: Locks) -> Setup {
     Setup {
+        locks,
         deposit: 1000 * 10_000_000,
         period_secs: 7 * 86_400,
         flush_secs: (40_000, 0),
@@ -57,19 +59,21 @@ fn setup() -> Setup {
     }
 }
 
-fn start(node: usize, dir: &Path, now: u64) -> Result<Local<Sqlite>> {
+fn start(setup: &Setup, node: usize, dir: &Path, now: u64) -> Result<Local<Sqlite>> {
     let store = dir.join(node.to_string());
     std::fs::create_dir_all(&store).map_err(|e| incomplete(format!("{}: {e}", store.display())))?;
-    Local::start(&setup(), node, Sqlite::open(&store)?, now)
+    Local::start(setup, node, Sqlite::open(&store)?, now)
 }
 
 impl Load {
-    /// A new world with its stores under `dir` (emptied first), and all links open.
-    pub(super) fn open(dir: &Path) -> Result<Load> {
+    /// A new world with its stores under `dir` (emptied first), and all links open. Under locks one payment goes at a
+    /// time, else `AT_ONCE`.
+    pub(super) fn open(dir: &Path, locks: Locks) -> Result<Load> {
+        let (setup, at_once) = (setup(locks), if locks == Locks::Never { AT_ONCE } else { 1 });
         let _ = std::fs::remove_dir_all(dir);
-        let nodes = (0..NODES).map(|node| start(node, dir, START * 1000)).collect::<Result<Vec<_>>>()?;
+        let nodes = (0..NODES).map(|node| start(&setup, node, dir, START * 1000)).collect::<Result<Vec<_>>>()?;
         let mut load =
-            Load { sim: Sim::new(setup(), nodes)?, dir: dir.to_owned(), circs: vec![], sessions: vec![None; AT_ONCE] };
+            Load { sim: Sim::new(setup, nodes)?, dir: dir.to_owned(), circs: vec![], sessions: vec![None; at_once] };
         load.sim.ledger.knows_all = false;
         load.connect()?;
         Ok(load)
@@ -84,7 +88,7 @@ impl Load {
         self.sim.tick_ms = 1_000;
         for _ in 0..120 {
             self.sim.run(1_000)?;
-            if self.pay(CIRCUITS).is_ok() {
+            if self.pay(CIRCUITS.min(self.sessions.len())).is_ok() {
                 self.sim.tick_ms = NEVER_MS;
                 return Ok(());
             }
@@ -97,7 +101,7 @@ impl Load {
         let before = self.marks();
         let (start, mut done) = (Instant::now(), 0);
         while done < count {
-            let some = AT_ONCE.min(count - done);
+            let some = self.sessions.len().min(count - done);
             self.pay(some)?;
             done += some;
         }
@@ -154,7 +158,7 @@ impl Load {
 
     /// Adds links number `from`.. up to `to` to the guard's store. They count from the next start on.
     pub(super) fn fill(&mut self, from: u32, to: u32) -> Result<()> {
-        let (setup, now) = (setup(), self.sim.now);
+        let (setup, now) = (self.sim.setup().clone(), self.sim.now);
         let deposit = Stroops::new(setup.deposit).unwrap_or(Stroops::MAX);
         let store = self.sim.nodes[GUARD].store_mut();
         for first in (from..to).step_by(BULK as usize) {
@@ -169,9 +173,10 @@ impl Load {
         let spare = self.dir.join("spare");
         std::fs::create_dir_all(&spare).map_err(|e| incomplete(e.to_string()))?;
         // The old process lets go of its store before the new one opens it.
-        self.sim.nodes[GUARD] = start(GUARD, &spare, self.sim.now)?;
+        let setup = self.sim.setup().clone();
+        self.sim.nodes[GUARD] = start(&setup, GUARD, &spare, self.sim.now)?;
         let begin = Instant::now();
-        self.sim.nodes[GUARD] = start(GUARD, &self.dir, self.sim.now)?;
+        self.sim.nodes[GUARD] = start(&setup, GUARD, &self.dir, self.sim.now)?;
         let took = begin.elapsed();
         self.sim.forget_process(GUARD);
         self.connect()?;
@@ -192,7 +197,7 @@ impl Load {
 
 /// Time of a circuit's first payment to its hops over the circuit's round trip, in a world with open links.
 pub(super) fn first_over_round_trip(dir: &Path, round: usize, hop_ms: u64) -> Result<f64> {
-    let mut load = Load::open(dir)?;
+    let mut load = Load::open(dir, Locks::Never)?;
     let sim = &mut load.sim;
     sim.tick_ms = 1_000;
     sim.hop_ms = hop_ms;

@@ -9,6 +9,7 @@ mod load;
 
 use super::figure::{Figure, Good};
 use crate::error::{Error, Result};
+use crate::gateway::core::locks::Locks;
 use load::Load;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -61,7 +62,7 @@ pub fn run(plan: &Plan, dir: &Path, tell: &dyn Fn(&str)) -> Result<Vec<Figure>> 
     figures.extend(figure("first_payment_over_rtt_ratio", "ratio", Good::Lower, None, &first, &first_setup()));
 
     tell("chains");
-    let mut load = Load::open(&dir.join("chains"))?;
+    let mut load = Load::open(&dir.join("chains"), Locks::Never)?;
     load.chains(plan.chains / 4)?; // warm-up: pages, caches, lanes that remember as much as they ever will
     let (mut chains, mut durable, mut commits, mut claims) = (vec![], vec![], 0, 0);
     for _ in 0..plan.rounds {
@@ -86,15 +87,23 @@ pub fn run(plan: &Plan, dir: &Path, tell: &dyn Fn(&str)) -> Result<Vec<Figure>> 
     );
     figures.extend(figure("chains_per_second", "chains/s", Good::Higher, Some(500.0), &chains, &setup));
     drop(load);
+    tell("chains under locks");
+    let mut load = Load::open(&dir.join("strict"), Locks::Always)?;
+    load.chains(plan.chains / 8)?;
+    let strict = (0..plan.rounds).map(|_| load.chains(plan.chains / 4)).collect::<Result<Vec<_>>>()?;
+    let strict: Vec<f64> = strict.iter().map(|took| took.chains as f64 / took.wall.as_secs_f64()).collect();
+    let setup = format!("{setup}; under locks, one open lock a lane: the chains of a path go one after another");
+    figures.extend(figure("strict_chains_per_second", "chains/s", Good::Higher, None, &strict, &setup));
+    drop(load);
     figures.extend(growth(plan, dir, &stores, tell)?);
     Ok(figures)
 }
 
 /// Time per chain, per durable claim, per tick and for a start with more and more links in the guard's store.
 fn growth(plan: &Plan, dir: &Path, stores: &str, tell: &dyn Fn(&str)) -> Result<Vec<Figure>> {
-    let mut load = Load::open(&dir.join("growth"))?;
+    let mut load = Load::open(&dir.join("growth"), Locks::Never)?;
     let mut figures = Vec::new();
-    let (mut links, mut least): (u32, Option<(Vec<f64>, Vec<f64>)>) = (0, None);
+    let (mut links, mut least) = (0, None::<[Vec<f64>; 2]>);
     for many in plan.links.iter().copied() {
         tell(&format!("{many} links in the guard's store"));
         let before = rss_mib();
@@ -126,14 +135,14 @@ fn growth(plan: &Plan, dir: &Path, stores: &str, tell: &dyn Fn(&str)) -> Result<
         add("status_ms", "ms", &ticks.iter().map(|(_, status)| status.as_secs_f64() * 1e3).collect::<Vec<_>>());
         add("load_seconds", "s", &[loaded.as_secs_f64()]);
         add("load_rss_mib", "MiB", &[grown]);
-        let now = (claim, chain);
-        if let Some((claim, chain)) = &least {
+        let now = [claim, chain];
+        if let Some([claim, chain]) = &least {
             let over = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a / b).collect::<Vec<_>>();
             let setup =
                 format!("time of the guard per claim with {many} links over that with {}; {setup}", plan.links[0]);
-            let runs = over(&now.0, claim);
+            let runs = over(&now[0], claim);
             figures.extend(figure(&format!("growth_{name}_over_1e3"), "ratio", Good::Lower, Some(2.0), &runs, &setup));
-            let runs = over(&now.1, chain);
+            let runs = over(&now[1], chain);
             figures.extend(figure(
                 &format!("chain_growth_{name}_over_1e3"),
                 "ratio",
