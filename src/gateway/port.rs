@@ -23,7 +23,7 @@ pub struct Out {
 }
 
 /// One thing that leaves the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// A message over payment cells; `hop` is 0 at a relay (towards the origin), 1.. at an origin.
     Send {
@@ -94,7 +94,7 @@ pub enum Effect {
 }
 
 /// A call to the ledger; `tag` comes back with the answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LedgerCall {
     /// Submit a signed envelope (XDR bytes). A lost answer is never a reason to build another transaction.
     Submit {
@@ -141,7 +141,7 @@ impl LedgerCall {
 }
 
 /// A hop of a circuit of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
     /// Its identity.
     pub relay: RelayId,
@@ -168,7 +168,7 @@ impl Counted {
 }
 
 /// What the world tells the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A circuit that our tor built is open.
     Built {
@@ -322,7 +322,7 @@ pub enum Event {
 }
 
 /// What the http front of a site asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SiteAsk {
     /// A message of a session (none: a new one).
     Message {
@@ -341,7 +341,7 @@ pub enum SiteAsk {
 }
 
 /// Answers to `Event::Site`, `Event::Pay`, `Event::Close` and `Event::Policy`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Messages of the gateway.
     Messages(Vec<Message>),
@@ -371,9 +371,11 @@ pub enum Answer {
     Lost(super::core::message::RefusalCode),
     /// All links on which we pay are being closed: what comes back, and when.
     Closing(Vec<super::link::Returning>),
-    /// The policy as it stands now, durable.
+    /// The policy as it stands now, durable. Never handed on between processes.
+    #[serde(skip)]
     Policy(Box<super::core::policy::PolicyView>),
-    /// It could not be changed as asked (`MW-POL-*`), and nothing was.
+    /// It could not be changed as asked (`MW-POL-*`), and nothing was. Never handed on between processes.
+    #[serde(skip)]
     Unchanged(crate::error::Error),
 }
 
@@ -387,7 +389,7 @@ impl Answer {
 }
 
 /// The ledger's answer to the call with the same tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerAnswer {
     /// Of the call.
     pub tag: u64,
@@ -396,7 +398,7 @@ pub struct LedgerAnswer {
 }
 
 /// What a ledger can say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LedgerResult {
     /// The transaction is in a ledger; `success` says whether its operations applied (the sequence number is used
     /// and the fee is paid either way).
@@ -429,7 +431,7 @@ pub enum LedgerResult {
 }
 
 /// What we read of an account; all that an escrow check needs.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AccountView {
     /// Whose.
     pub account: AccountKey,
@@ -463,7 +465,7 @@ pub struct AccountView {
 
 /// What an account did lately. The clock was read first and the number last: a number that is not used here was not
 /// used when `closed_at` was the time.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AccountHistory {
     /// Unix seconds at which the latest ledger closed.
     pub closed_at: u64,
@@ -474,7 +476,7 @@ pub struct AccountHistory {
 }
 
 /// One trustline of an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustlineView {
     /// Asset code.
     pub code: String,

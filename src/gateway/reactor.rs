@@ -74,26 +74,37 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
     /// One batch. False when there will be no more events.
     pub fn run_once(&mut self, events: &Receiver<Event>) -> Result<bool> {
         let wait = self.ticked.map_or(Duration::ZERO, |at| TICK.saturating_sub(at.elapsed()));
-        let mut out = Out::default();
-        let now = now_ms();
-        let (mut open, mut handled) = (true, 0);
+        let mut batch = Vec::new();
+        let mut open = true;
         self.idle = false;
         match events.recv_timeout(wait) {
-            Ok(event) => {
-                self.gateway.handle(now, &mut self.rng, event, &mut out);
-                handled += 1;
-            }
+            Ok(event) => batch.push(event),
             Err(RecvTimeoutError::Timeout) => self.idle = true,
             Err(RecvTimeoutError::Disconnected) => open = false,
         }
-        for event in events.try_iter().take(BATCH - 1) {
-            self.gateway.handle(now, &mut self.rng, event, &mut out);
-            handled += 1;
-        }
+        batch.extend(events.try_iter().take(BATCH - 1));
         let tick = self.ticked.is_none_or(|at| at.elapsed() >= TICK);
         if tick {
             self.ticked = Some(Instant::now());
-            self.gateway.handle(now, &mut self.rng, Event::Tick, &mut out);
+            batch.push(Event::Tick);
+        }
+        self.step(now_ms(), batch)?;
+        if tick && let Ok(mut status) = self.status.lock() {
+            *status = Status { commits: self.commits, ..self.gateway.status() };
+            if let Some(onlooker) = &mut self.onlooker {
+                onlooker.ticked(&status);
+            }
+        }
+        Ok(open)
+    }
+
+    /// Handles events that came at the same time: all of them, then their rows in one commit, then their effects one by
+    /// one. The only order in which anything leaves a node (invariant 1). Errors as [`Store::commit`]; then none left.
+    pub fn step(&mut self, now: u64, batch: impl IntoIterator<Item = Event>) -> Result<()> {
+        let (mut out, mut handled) = (Out::default(), 0);
+        for event in batch {
+            handled += u64::from(event != Event::Tick);
+            self.gateway.handle(now, &mut self.rng, event, &mut out);
         }
         if !out.rows.is_empty() {
             self.store.commit(&out.rows)?;
@@ -107,13 +118,27 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
         for effect in out.effects {
             self.world.release(effect);
         }
-        if tick && let Ok(mut status) = self.status.lock() {
-            *status = Status { commits: self.commits, ..self.gateway.status() };
-            if let Some(onlooker) = &mut self.onlooker {
-                onlooker.ticked(&status);
-            }
-        }
-        Ok(open)
+        Ok(())
+    }
+
+    /// What was made durable so far.
+    pub fn commits(&self) -> Commits {
+        self.commits
+    }
+
+    /// The gateway, to be looked at.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// What effects go to.
+    pub fn world_mut(&mut self) -> &mut W {
+        &mut self.world
+    }
+
+    /// The store, which nobody else may write to.
+    pub fn store_mut(&mut self) -> &mut S {
+        &mut self.store
     }
 }
 

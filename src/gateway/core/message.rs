@@ -2,6 +2,7 @@
 //!
 //! Types only; `codec` beside this file turns them into bytes and back, `docs/wire.md` is their specification.
 use crate::units::{Price, Stroops};
+use serde::{Deserialize, Serialize};
 
 /// Length of ids, nonces and truncated MACs.
 pub const ID_LEN: usize = 16;
@@ -13,7 +14,7 @@ pub type AccountKey = [u8; 32];
 pub type Signature = [u8; 64];
 
 /// What is sold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum ServiceKind {
@@ -26,7 +27,7 @@ pub enum ServiceKind {
 }
 
 /// An asset as the ledger knows it: code padded with NUL to 12 bytes, and the issuer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AssetId {
     /// 1 to 12 characters, padded with NUL.
     pub code: [u8; 12],
@@ -119,7 +120,7 @@ pub struct Hello {
 }
 
 /// 2. What a payee sells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// Protocol version that both speak.
     pub version: u8,
@@ -150,7 +151,7 @@ pub struct Offer {
 }
 
 /// 3. What is owed in a session, cumulative.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentRequest {
     /// Fresh per request.
     pub id: Id,
@@ -355,7 +356,7 @@ pub struct Refusal {
 }
 
 /// Stable codes; their texts stand in docs/wire.md. Unknown numbers are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RefusalCode(pub u16);
 
 /// 32.

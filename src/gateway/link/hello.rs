@@ -161,7 +161,9 @@ impl Links {
         match self.links.get_mut(&hello.link) {
             None => self.take_payer(now_ms, partner, wish.is_some(), hello),
             Some(link) if link.row.partner != partner => {
+                self.index.forget_link(&link.row);
                 link.row.partner = partner;
+                self.index.link(&link.row);
                 if !link.tentative {
                     out.rows.push(Row::Link(Box::new(link.row.clone())));
                 }
@@ -222,7 +224,7 @@ impl Links {
             by_period: true,
         };
         let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
-        self.links.insert(hello.link, link);
+        self.add_link(link);
     }
 
     /// A service asks us to pay it: we answer as payer.
@@ -265,7 +267,7 @@ impl Links {
                 rng.fill_bytes(&mut id);
                 let row = LinkRow { account: hello.account, ..self.proposed(now_ms, id, from, false) };
                 let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
-                self.links.insert(id, link);
+                self.add_link(link);
                 id
             }
         };
@@ -296,7 +298,9 @@ impl Links {
             if taken || other || accept.account == self.me.account() {
                 return Err(RefusalCode::DUPLICATE_CONFLICT);
             }
+            self.index.forget_link(&link.row);
             link.row = row;
+            self.index.link(&link.row);
             link.tentative = false;
             out.rows.push(Row::Link(Box::new(link.row.clone())));
         } else if link.row != row {

@@ -39,6 +39,7 @@ mod forget;
 mod hello;
 pub mod hexed;
 mod identity;
+mod index;
 mod lanes;
 mod lazy;
 mod ledger;
