@@ -1,12 +1,15 @@
-//! Finds lanes by their link and links by tag or partner, so that no message looks through all of them.
+//! Finds lanes by their link or lock and links by tag or partner, so that no message looks through all of them.
 //!
 //! Whoever looks checks what it found against the rows: an entry too many costs a look. One too few would hide a link,
 //! so every insertion and every change of a tag, a partner or a lane's link comes through here.
-use super::rows::{EscrowRow, LinkRow, Partner, Role};
+use super::rows::{EscrowRow, LinkRow, Lock, Partner, Role};
 use crate::gateway::core::message::{AccountKey, Id};
 use crate::gateway::port::RelayId;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
+
+/// Locks of payers that are gone and whose lane is still found by the payment: a client may still tell their secret.
+const GONE_LOCKS: usize = 65_536;
 
 /// Names under each key, ascending: what is found comes in the order of a map of them all.
 #[derive(Debug)]
@@ -46,6 +49,11 @@ pub(super) struct Index {
     tags: Names<[u8; 8], Id>,
     relays: Names<RelayId, Id>,
     paying: BTreeSet<AccountKey>,
+    /// Lanes with a lock.
+    locked: BTreeSet<AccountKey>,
+    /// By our end and our own name of the payment.
+    locks: HashMap<(Role, Id), AccountKey>,
+    gone: VecDeque<Id>,
 }
 
 impl Index {
@@ -77,6 +85,43 @@ impl Index {
     pub fn forget_lane(&mut self, row: &EscrowRow) {
         self.lanes.remove(&row.link, &row.escrow);
         self.paying.remove(&row.escrow);
+        self.locked.remove(&row.escrow);
+    }
+
+    /// A lane has another lock than `before`, or none.
+    pub fn lock(&mut self, before: Option<&Lock>, row: &EscrowRow) {
+        let (old, new) = (before.map(|lock| lock.own), row.lock.as_ref().map(|lock| lock.own));
+        if old == new {
+            return;
+        }
+        match (row.role, old) {
+            (Role::Payee, Some(own)) => {
+                self.gone.push_back(own);
+                if self.gone.len() > GONE_LOCKS
+                    && let Some(oldest) = self.gone.pop_front()
+                {
+                    self.locks.remove(&(Role::Payee, oldest));
+                }
+            }
+            (Role::Payer, Some(own)) => drop(self.locks.remove(&(Role::Payer, own))),
+            (_, None) => {}
+        }
+        if let Some(own) = new {
+            self.locks.insert((row.role, own), row.escrow);
+            self.locked.insert(row.escrow);
+        } else {
+            self.locked.remove(&row.escrow);
+        }
+    }
+
+    /// Lanes with a lock.
+    pub fn locked(&self) -> impl Iterator<Item = &AccountKey> {
+        self.locked.iter()
+    }
+
+    /// The lane whose lock serves, or lately served, the payment of this name at our end.
+    pub fn lane_of_lock(&self, role: Role, own: &Id) -> Option<&AccountKey> {
+        self.locks.get(&(role, *own))
     }
 
     /// Lanes of a link.

@@ -286,6 +286,7 @@ impl Links {
                 return Err(Error::never("MW-LINK-1", text));
             }
             all.index.lane(&row);
+            all.index.lock(None, &row);
             all.lanes.insert(row.escrow, Lane::new(row));
         }
         for (id, link) in &all.links {
@@ -413,6 +414,7 @@ impl Links {
                     self.index.forget_lane(&lane.row);
                     self.index.lane(&row);
                 }
+                self.index.lock(lane.row.lock.as_ref(), &row);
                 if lane.row.state.name() != row.state.name() {
                     (lane.tries, lane.due_ms) = (0, 0);
                 }

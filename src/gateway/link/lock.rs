@@ -201,8 +201,7 @@ impl Links {
     /// Payer: a node that has its incoming lock's secret has that of the lock it signed onwards, too; a client has its
     /// own. Replaces the locked claim by a plain one.
     pub fn settle(&mut self, now_ms: u64, own: &Id, secret: &LockSecret, out: &mut Out) {
-        let ours = |row: &EscrowRow| row.role == Role::Payer && row.lock.as_ref().is_some_and(|lock| lock.own == *own);
-        let Some(lane) = self.lanes.values().map(|lane| &lane.row).find(|row| ours(row)).cloned() else { return };
+        let Some(lane) = self.lane_of_lock(Role::Payer, own).cloned() else { return };
         let Some(lock) = &lane.lock else { return };
         let offset = lock.offset.and_then(|d| LockOffset::from_bytes(&d).ok());
         let secret = match &offset {
@@ -346,7 +345,7 @@ impl Links {
     /// onwards for it is folded. `timed_out`: too late for the claim to land for sure.
     pub fn reveal(&mut self, now_ms: u64, hop_id: &Id, secret: &[u8; 32], out: &mut Out) -> Result<(), RefusalCode> {
         let secret = LockSecret::from_bytes(secret).map_err(|_| RefusalCode::LOCK_INVALID)?;
-        let lane = self.payee_lane_of(hop_id).ok_or(RefusalCode::HOP_UNKNOWN)?.clone();
+        let lane = self.lane_of_lock(Role::Payee, hop_id).ok_or(RefusalCode::HOP_UNKNOWN)?.clone();
         let late = match &lane.lock {
             Some(lock) if lock.hop == *hop_id => {
                 lock.opened_by(&secret.expose()).ok_or(RefusalCode::LOCK_INVALID)?;
@@ -361,7 +360,7 @@ impl Links {
 
     /// Payee: the secret of a lock that we hold is known, from wherever.
     fn learn(&mut self, now_ms: u64, hop_id: &Id, secret: &LockSecret, out: &mut Out) {
-        let Some(mut lane) = self.payee_lane_of(hop_id).cloned() else { return };
+        let Some(mut lane) = self.lane_of_lock(Role::Payee, hop_id).cloned() else { return };
         let Some(lock) = lane.lock.as_mut().filter(|lock| lock.hop == *hop_id && lock.secret.is_none()) else { return };
         let secret = *secret.expose();
         if lock.opened_by(&secret).is_none() {
@@ -380,12 +379,11 @@ impl Links {
         }
     }
 
-    pub(super) fn payee_lane_of(&self, hop_id: &Id) -> Option<&EscrowRow> {
-        let holds = |row: &EscrowRow| {
-            row.role == Role::Payee
-                && (row.lock.as_ref().is_some_and(|lock| lock.hop == *hop_id) || row.recent(hop_id).is_some())
-        };
-        self.lanes.values().map(|lane| &lane.row).find(|row| holds(row))
+    /// The lane whose lock serves, or lately served, this payment of ours.
+    pub(super) fn lane_of_lock(&self, role: Role, own: &Id) -> Option<&EscrowRow> {
+        let lane = self.lanes.get(self.index.lane_of_lock(role, own)?).map(|lane| &lane.row)?;
+        let serves = lane.lock.as_ref().is_some_and(|lock| lock.own == *own) || lane.recent(own).is_some();
+        (lane.role == role && serves).then_some(lane)
     }
 
     /// Payee: a lock whose secret is known and which nobody folds goes to the ledger from this time on (unix seconds).

@@ -41,7 +41,7 @@ impl Links {
 
     /// Payee: so much was signed onwards for the payment `hop_id`, once its lock opened.
     pub(super) fn forwarded_for(&mut self, hop_id: &Id, amount: Stroops, out: &mut Out) {
-        let Some(mut lane) = self.payee_lane_of(hop_id).cloned() else { return };
+        let Some(mut lane) = self.lane_of_lock(Role::Payee, hop_id).cloned() else { return };
         lane.forwarded = lane.forwarded.add(amount).unwrap_or(Stroops::MAX);
         self.save(lane, out);
     }

@@ -25,6 +25,9 @@ fn next<K: Copy + Ord, V>(all: &BTreeMap<K, V>, last: &mut K) -> Vec<K> {
 impl Links {
     /// To be called about once a second, and once after `load`.
     pub fn on_tick(&mut self, now_ms: u64, rng: &mut impl Rng, out: &mut Out) {
+        // Locks have an end: those are looked after at every tick.
+        let locked: Vec<AccountKey> = self.index.locked().copied().collect();
+        locked.into_iter().for_each(|escrow| self.poke(now_ms, escrow, out));
         let lanes = next(&self.lanes, &mut self.looked.0);
         let links = next(&self.links, &mut self.looked.1);
         self.forget_asks(now_ms, &lanes);

@@ -36,9 +36,8 @@ impl Links {
     }
 
     fn signed_onwards(&self, lane: &EscrowRow) -> bool {
-        let own = lane.lock.as_ref().map(|lock| lock.hop);
-        let hangs = |row: &EscrowRow| row.role == Role::Payer && row.lock.as_ref().map(|lock| lock.own) == own;
-        self.lanes.values().any(|other| hangs(&other.row))
+        let own = lane.lock.as_ref().map(|lock| lock.own);
+        own.is_some_and(|own| self.lane_of_lock(Role::Payer, &own).is_some())
     }
 
     pub(super) fn drop_lock(&mut self, now_ms: u64, mut lane: EscrowRow, out: &mut Out) {
