@@ -241,7 +241,7 @@ impl Pass {
         }
         let last = index + 1 == self.payees.len();
         if let Some(lock) = self.lock.as_mut().filter(|_| last)
-            && !m.lock.as_ref().is_some_and(|point| lock.set_point(point).is_ok())
+            && m.lock.as_ref().is_none_or(|point| lock.set_point(point).is_err())
         {
             return self.fail(Some(index), RefusalCode::LOCK_INVALID, 0);
         }
