@@ -13,7 +13,7 @@ const SIGN: u8 = 6;
 const DELIVER: u8 = 8;
 
 /// Says `message` to a node as somebody who holds the circuit; the first answer.
-fn say(world: &mut World, circ: CircuitId, to: usize, message: Message) -> Message {
+pub fn say(world: &mut World, circ: CircuitId, to: usize, message: Message) -> Message {
     let waiting: Vec<_> = world.queue.drain(..).collect();
     let (message, count) = (over_the_wire(message), Counted::default());
     world.event(to, Event::Message { circ, hop: 0, message, own: count, peer: count });
@@ -27,7 +27,7 @@ fn say(world: &mut World, circ: CircuitId, to: usize, message: Message) -> Messa
     answer.expect("an answer")
 }
 
-fn code(message: &Message) -> Option<RefusalCode> {
+pub fn code(message: &Message) -> Option<RefusalCode> {
     if let Message::Refusal(refusal) = message { Some(refusal.code) } else { None }
 }
 

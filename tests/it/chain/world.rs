@@ -114,6 +114,8 @@ pub struct World {
     next: u64,
     /// Chain messages that went out: speaker, the relay or site concerned, message.
     pub log: Vec<(usize, usize, Message)>,
+    /// What link partners said: speaker, hearer, message.
+    pub talk: Vec<(usize, usize, Message)>,
     /// The n-th chain message from now is lost.
     pub lose: Option<usize>,
     /// Chain messages between the client and these nodes are lost.
@@ -139,6 +141,7 @@ impl World {
             landed: HashMap::new(),
             next: 1000,
             log: Vec::new(),
+            talk: Vec::new(),
             lose: None,
             deaf: HashSet::new(),
             away: HashSet::new(),
@@ -264,6 +267,10 @@ impl World {
     pub fn restart(&mut self, node: usize) {
         let (links, lanes, hops) = (self.rows(node), self.lanes(node), self.nodes[node].hops.clone());
         self.nodes[node].gateway = self.load(node, &links, &lanes, hops);
+        let Node { gateway, payments, .. } = &mut self.nodes[node];
+        if let Some(pay) = &mut gateway.pay {
+            pay.resume(payments.values());
+        }
         self.queue.retain(|(of, _)| *of != node);
         self.waiting.retain(|(of, ..)| *of != node);
         let gone: Vec<CircuitId> =

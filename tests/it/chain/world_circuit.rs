@@ -105,6 +105,8 @@ impl World {
                 if self.is_lost(from, &message) {
                     return;
                 }
+            } else {
+                self.talk.push((from, route.origin, message.clone()));
             }
             self.towards_origin(circ, k, message);
         } else {
@@ -116,6 +118,8 @@ impl World {
                 if self.is_lost(to, &message) {
                     return;
                 }
+            } else {
+                self.talk.push((from, to, message.clone()));
             }
             if !self.setup.speaks[to] {
                 return;
