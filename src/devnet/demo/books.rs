@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Flushes land within a few closes.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// Locks of the devnet end within this time.
+const REST: Duration = Duration::from_secs(90);
 
 /// The accounts of the network at one moment.
 #[derive(Clone, Debug, Default)]
@@ -122,7 +124,7 @@ fn stroops(text: &str) -> Result<i64> {
 }
 
 /// Every payee brings its claims to the ledger; returns when all have landed.
-pub async fn flush(net: &Devnet) -> Result<()> {
+async fn flush(net: &Devnet) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     loop {
         let mut open = Vec::new();
@@ -155,14 +157,47 @@ pub async fn flush(net: &Devnet) -> Result<()> {
     }
 }
 
+/// The payments of a client, by its node's name.
+type Paid = Vec<(&'static str, Vec<payments::Payment>)>;
+
+async fn paid(net: &Devnet) -> Result<Paid> {
+    let mut all = Vec::new();
+    for client in ["client1", PAUPER] {
+        all.push((client, ask(net, client, "/api/payments?limit=10000").await?));
+    }
+    Ok(all)
+}
+
+/// The accounts and the payments once all of these have landed: a payment that is still under locks ends first, and one
+/// that is made meanwhile is waited for.
+pub async fn at_rest(net: &Devnet) -> Result<(Picture, Paid)> {
+    let end = Instant::now() + REST;
+    let under_way =
+        |all: &Paid| all.iter().flat_map(|(_, rows)| rows).any(|row| row.state == payments::PaymentState::Signed);
+    loop {
+        let first = paid(net).await?;
+        if !under_way(&first) {
+            flush(net).await?;
+            let picture = read(net).await?;
+            if paid(net).await? == first {
+                return Ok((picture, first));
+            }
+        }
+        if Instant::now() >= end {
+            return Err(Error::later("MW-DEMO-6", format!("the payments do not come to rest in {REST:?}")));
+        }
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+}
+
 /// Does it add up? To the stroop, fees included.
-pub async fn compare(net: &Devnet, before: &Picture, after: &Picture, report: &mut Report) -> Result<()> {
+pub fn compare(net: &Devnet, before: &Picture, after: &Picture, paid: Paid, report: &mut Report) -> Result<()> {
     let mut earned: BTreeMap<String, i64> = BTreeMap::new();
     let (mut abandoned, mut abandoned_total) = (0, 0i64);
     let mut spent: BTreeMap<String, i64> = BTreeMap::new();
-    for client in ["client1", PAUPER] {
-        let rows: Vec<payments::Payment> = ask(net, client, "/api/payments?limit=10000").await?;
-        for row in rows {
+    for (client, rows) in paid {
+        // What ended with the time of its locks reached nobody.
+        for row in rows.into_iter().filter(|row| row.state != payments::PaymentState::Expired) {
             let stroops = |amount: Amount| amount.stroops().unwrap_or(Stroops::ZERO).as_i64();
             let total = stroops(row.total);
             if row.state != payments::PaymentState::Complete {

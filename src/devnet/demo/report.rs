@@ -16,6 +16,8 @@ pub struct Payment {
     pub id: String,
     /// `tor` or `http`.
     pub service: String,
+    /// It went under locks.
+    pub locked: bool,
     /// Stroops, the nodes' shares included.
     pub amount: u64,
     /// Milliseconds of the three phases.
@@ -31,6 +33,7 @@ impl Payment {
         Payment {
             id: row.id,
             service: row.service,
+            locked: row.locked,
             amount: row.total.0,
             phases: [row.create_ms, row.sign_ms, row.deliver_ms],
             payees: payees.map(|payee| (payee.name, payee.due.0, payee.fee.0)).collect(),
@@ -156,6 +159,7 @@ impl Report {
             (self.exact, "ledger and books do not agree"),
             (self.counts_agree(), "client and relays counted differently"),
             (self.share <= MAX_SHARE, "payment cells are more than 0.5 % of the traffic"),
+            (self.payments.iter().all(|p| p.locked), "a payment went without locks"),
             (self.starved.shown(), "the client without money was not slowed, stopped and served again"),
         ];
         checks.iter().filter(|(holds, _)| !holds).map(|(_, fault)| *fault).collect()
@@ -189,7 +193,7 @@ impl Report {
             .iter()
             .map(|p| {
                 let [create, sign, deliver] = p.phases;
-                json!({"id": p.id, "service": p.service, "amount": p.amount.to_string(), "create_ms": create,
+                json!({"id": p.id, "service": p.service, "locked": p.locked, "amount": p.amount.to_string(), "create_ms": create,
                     "sign_ms": sign, "deliver_ms": deliver})
             })
             .collect();
@@ -235,9 +239,10 @@ impl Report {
         }
         let _ = writeln!(
             t,
-            "payments    {} requests, {} payments; payment cells {} bytes, {:.2} % of the traffic",
+            "payments    {} requests, {} payments, {} of them under locks (strict mode); payment cells {} bytes, {:.2} % of the traffic",
             self.requests,
             self.payments.len(),
+            self.payments.iter().filter(|p| p.locked).count(),
             self.payment_bytes,
             self.share * 100.0
         );
