@@ -4,6 +4,7 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+mod api;
 mod books;
 mod csv;
 mod date;
@@ -29,6 +30,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// The daemon's local API
+    Api(api::Args),
     /// Add up what a node has written down
     Books(books::Args),
     /// A private network on this machine
@@ -46,6 +49,7 @@ enum Verb {
 /// Parses the command line and runs its verb.
 pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().verb {
+        Verb::Api(args) => api::run(args),
         Verb::Books(args) => Ok(books::run(&args)),
         Verb::Devnet(args) => devnet::run(args),
         Verb::Export(args) => Ok(export::run(&args)),

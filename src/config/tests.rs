@@ -233,3 +233,30 @@ fn a_password_is_read_from_a_file_of_its_owner() {
     std::fs::write(&file, "\n").expect("written");
     assert_eq!(database.password().expect_err("empty").code, "MW-CONF-3");
 }
+
+#[test]
+fn the_api_listens_on_the_loopback_and_for_pages_that_are_named_exactly() {
+    let with = |lines: &str| {
+        let line = "api_socket = \"/s/api.sock\"";
+        GatewayConfig::parse(&text(TEST, "").replace(line, &format!("{line}\n{lines}")))
+    };
+    let page = "chrome-extension://abcdefghijklmnopabcdefghijklmnop";
+    let good = with(&format!("api_listen = \"127.0.0.1:7070\"\napi_origins = [\"{page}\"]")).expect("good");
+    assert_eq!((good.api_listen, good.api_origins.as_slice()), ("127.0.0.1:7070".parse().ok(), &[page.to_owned()][..]));
+    assert_eq!(GatewayConfig::parse(&good.render().expect("renders")).expect("good"), good);
+    assert!(with("api_listen = \"[::1]:7070\"").is_ok());
+    for odd in
+        ["0.0.0.0:7070", "192.0.2.1:7070", "[::]:7070", "[::ffff:127.0.0.1]:7070", "127.0.0.2:7070", "127.0.0.1:0"]
+    {
+        let error = with(&format!("api_listen = \"{odd}\"")).expect_err(odd);
+        assert!(error.code == "MW-CONF-3" && error.text.contains("api_listen"), "{odd}: {error}");
+    }
+    for odd in
+        ["*", "null", "https://", "https://shop.example/", "https://Shop.example", "https://*.example", "shop.example"]
+    {
+        let error = with(&format!("api_origins = [\"{odd}\"]")).expect_err(odd);
+        assert!(error.code == "MW-CONF-3" && error.text.contains("api_origins"), "{odd}: {error}");
+    }
+    let many = vec![format!("\"{page}\""); 17].join(", ");
+    assert!(with(&format!("api_origins = [{many}]")).expect_err("too many").text.contains("16"));
+}

@@ -85,6 +85,12 @@ pub enum Effect {
     },
     /// Ask the ledger.
     Ledger(LedgerCall),
+    /// Origin: no new stream is to be attached to this circuit, which is not paid for; tor builds another by its own
+    /// rules when a stream wants one. What it carries already stays.
+    Abandon {
+        /// Which.
+        circ: CircuitId,
+    },
 }
 
 /// A call to the ledger; `tag` comes back with the answer.
@@ -113,6 +119,25 @@ pub enum LedgerCall {
         /// Which.
         hash: [u8; 32],
     },
+    /// Read what an account did lately, and how late it is on the ledger.
+    History {
+        /// Comes back.
+        tag: u64,
+        /// Which.
+        account: AccountKey,
+    },
+}
+
+impl LedgerCall {
+    /// What comes back with the answer.
+    pub fn tag(&self) -> u64 {
+        match self {
+            LedgerCall::Submit { tag, .. }
+            | LedgerCall::Account { tag, .. }
+            | LedgerCall::Transaction { tag, .. }
+            | LedgerCall::History { tag, .. } => *tag,
+        }
+    }
 }
 
 /// A hop of a circuit of ours.
@@ -273,6 +298,11 @@ pub enum Event {
         /// What it said.
         messages: Vec<Message>,
     },
+    /// How far tor is: it builds circuits, or it does not yet.
+    Tor {
+        /// It does.
+        up: bool,
+    },
     /// Time passes (about four times a second).
     Tick,
     /// Flush what can be flushed.
@@ -281,6 +311,13 @@ pub enum Event {
     Close {
         /// Names the call for `Effect::Answer`.
         call: u64,
+    },
+    /// A person looks at the policy or changes it; answered with `Answer::Policy`, or `Answer::Unchanged`.
+    Policy {
+        /// Names the call for `Effect::Answer`.
+        call: u64,
+        /// What is asked.
+        ask: super::core::policy::PolicyAsk,
     },
 }
 
@@ -303,7 +340,7 @@ pub enum SiteAsk {
     },
 }
 
-/// Answers to `Event::Site`, `Event::Pay` and `Event::Close`.
+/// Answers to `Event::Site`, `Event::Pay`, `Event::Close` and `Event::Policy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Messages of the gateway.
@@ -334,6 +371,10 @@ pub enum Answer {
     Lost(super::core::message::RefusalCode),
     /// All links on which we pay are being closed: what comes back, and when.
     Closing(Vec<super::link::Returning>),
+    /// The policy as it stands now, durable.
+    Policy(Box<super::core::policy::PolicyView>),
+    /// It could not be changed as asked (`MW-POL-*`), and nothing was.
+    Unchanged(crate::error::Error),
 }
 
 impl Answer {
@@ -378,6 +419,8 @@ pub enum LedgerResult {
     NotFound,
     /// An account as it stands.
     Account(Box<AccountView>),
+    /// What an account did.
+    History(Box<AccountHistory>),
     /// Nobody knows: time-out, outage, back-off. Look up by hash before anything else.
     Unknown {
         /// For the log.
@@ -418,6 +461,18 @@ pub struct AccountView {
     pub latest_ledger: u32,
 }
 
+/// What an account did lately. The clock was read first and the number last: a number that is not used here was not
+/// used when `closed_at` was the time.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AccountHistory {
+    /// Unix seconds at which the latest ledger closed.
+    pub closed_at: u64,
+    /// Envelopes (XDR) of its newest transactions, failed ones too, newest first; at most 20.
+    pub envelopes: Vec<Vec<u8>>,
+    /// Its sequence number.
+    pub sequence: i64,
+}
+
 /// One trustline of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustlineView {
@@ -448,6 +503,8 @@ pub enum Row {
     Payment(Box<super::chain::PaymentRow>),
     /// The append-only journal of money events.
     Event(MoneyEvent),
+    /// Ceilings, budgets and rules of the paying side; there is one such row.
+    Policy(Box<super::core::policy::PolicyRow>),
     /// A payment request as the paying side met it; the store keeps the newest ones.
     Request(Box<RequestRow>),
 }

@@ -2,7 +2,7 @@
 //!
 //! One thread owns the gateway and the store. Events that wait are handled together and share one commit.
 use super::node::{Commits, Gateway, Status};
-use super::port::{Effect, Event, Out};
+use super::port::{Effect, Event, Out, Row};
 use crate::error::Result;
 use crate::store::Store;
 use rand::Rng;
@@ -24,6 +24,14 @@ pub trait World {
     fn awaits(&self) -> bool;
 }
 
+/// Sees what happens, after it is durable; for those who watch. Must not block.
+pub trait Onlooker: Send {
+    /// These rows are durable.
+    fn committed(&mut self, rows: &[Row]);
+    /// The picture of the node was refreshed.
+    fn ticked(&mut self, status: &Status);
+}
+
 /// A gateway with its store and its world.
 pub struct Reactor<S, W, R> {
     gateway: Gateway,
@@ -31,6 +39,7 @@ pub struct Reactor<S, W, R> {
     world: W,
     rng: R,
     status: Arc<Mutex<Status>>,
+    onlooker: Option<Box<dyn Onlooker>>,
     ticked: Option<Instant>,
     commits: Commits,
     /// The last batch was empty.
@@ -40,7 +49,14 @@ pub struct Reactor<S, W, R> {
 impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
     /// `status` is refreshed at each tick.
     pub fn new(gateway: Gateway, store: S, world: W, rng: R, status: Arc<Mutex<Status>>) -> Self {
-        Reactor { gateway, store, world, rng, status, ticked: None, commits: Commits::default(), idle: false }
+        let commits = Commits::default();
+        Reactor { gateway, store, world, rng, status, onlooker: None, ticked: None, commits, idle: false }
+    }
+
+    /// The same, watched.
+    pub fn seen_by(mut self, onlooker: Box<dyn Onlooker>) -> Self {
+        self.onlooker = Some(onlooker);
+        self
     }
 
     /// Until `over` is set, nothing waits and no answer is to come; until every sender of `events` is gone (the world
@@ -82,6 +98,9 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
         if !out.rows.is_empty() {
             self.store.commit(&out.rows)?;
             self.commits.count(&out.rows, handled);
+            if let Some(onlooker) = &mut self.onlooker {
+                onlooker.committed(&out.rows);
+            }
         } else if tick || !out.effects.is_empty() {
             self.store.alive()?;
         }
@@ -90,6 +109,9 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
         }
         if tick && let Ok(mut status) = self.status.lock() {
             *status = Status { commits: self.commits, ..self.gateway.status() };
+            if let Some(onlooker) = &mut self.onlooker {
+                onlooker.ticked(&status);
+            }
         }
         Ok(open)
     }

@@ -2,7 +2,7 @@
 use super::reader::{Reader, event, event_columns, request, request_columns};
 use super::sql::{Line, Value, int};
 use crate::error::{Error, Result};
-use crate::gateway::chain::{PaymentRow, PaymentState};
+use crate::gateway::chain::PaymentRow;
 use crate::gateway::core::message::AccountKey;
 use crate::gateway::link::{LinkRow, Partner};
 use crate::units::Stroops;
@@ -121,11 +121,7 @@ impl Reader {
 }
 
 fn payment(row: PaymentRow) -> Result<Vec<Field>> {
-    let state = match row.state {
-        PaymentState::Signed => "signed",
-        PaymentState::Complete => "complete",
-        PaymentState::Abandoned => "abandoned",
-    };
+    let state = row.state.name();
     let sum = |sum: Stroops, fee: Stroops| sum.add(fee);
     let fees = row.payees.iter().try_fold(Stroops::ZERO, |all, payee| sum(all, payee.fee));
     let fees = fees.map_err(|_| Error::never("MW-STORE-6", "The fees of a payment add up to no amount."))?;

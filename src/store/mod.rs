@@ -8,6 +8,7 @@
 mod books;
 mod export;
 mod history;
+mod paging;
 mod postgres;
 mod reader;
 mod record;
@@ -19,6 +20,7 @@ mod state;
 pub use books::{Balance, Books};
 pub use export::{Field, Topic};
 pub use history::{BINS_MAX, Bin, SPENDINGS_MAX, Spending, Sum};
+pub use paging::PaymentsWhere;
 pub use postgres::Postgres;
 pub use reader::Reader;
 pub use sqlite::{FILE, Sqlite};
@@ -26,12 +28,11 @@ pub use sqlite::{FILE, Sqlite};
 use crate::config::GatewayConfig;
 use crate::error::{Error, Result};
 use crate::gateway::chain::{HopRow, PaymentRow, PaymentState};
-use crate::gateway::core::message::{AccountKey, Id};
-use crate::gateway::core::policy::{OTHER_SITES, SITES_MAX, Spent};
+use crate::gateway::core::message::AccountKey;
+use crate::gateway::core::policy::{OTHER_SITES, PolicyRow, SITES_MAX, Spent, site_id};
 use crate::gateway::link::{EscrowRow, LinkRow};
 use crate::gateway::port::Row;
 use crate::units::Stroops;
-use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::time::Duration;
 
@@ -111,6 +112,8 @@ pub struct Snapshot {
     pub hops: Vec<HopRow>,
     /// Payments of the client in the last two days, and those dated later, oldest first.
     pub payments: Vec<PaymentRow>,
+    /// What the person set while the node ran, if anything.
+    pub policy: Option<PolicyRow>,
 }
 
 /// Milliseconds of a day.
@@ -122,7 +125,11 @@ impl Snapshot {
     pub fn spent(&self, now_ms: u64) -> Spent {
         let day = now_ms / DAY_MS;
         let mut spent = Spent { day, ..Spent::default() };
-        for payment in self.payments.iter().filter(|p| p.at / DAY_MS == day) {
+        let paid = |p: &&PaymentRow| p.state != PaymentState::Expired;
+        for payment in self.payments.iter().filter(|p| paid(p) && p.at / DAY_MS + 1 == day) {
+            add(&mut spent.before, payment.total);
+        }
+        for payment in self.payments.iter().filter(|p| paid(p) && p.at / DAY_MS == day) {
             let kind = match payment.service.as_str() {
                 "tor" => 0,
                 "ipfs" => 1,
@@ -141,13 +148,6 @@ impl Snapshot {
     pub fn unfinished(&self) -> impl Iterator<Item = &PaymentRow> {
         self.payments.iter().filter(|p| p.state == PaymentState::Signed)
     }
-}
-
-/// A site's name in the budget: the first 16 bytes of SHA-256 of its `host[:port]`.
-fn site_id(site: &str) -> Id {
-    let mut id = Id::default();
-    id.copy_from_slice(&Sha256::digest(site.as_bytes())[..16]);
-    id
 }
 
 fn add(sum: &mut Stroops, amount: Stroops) {

@@ -1,7 +1,6 @@
 //! Rows as statements: key and money in columns, the rest as JSON.
 use super::sql::{Statement, Value, int};
 use crate::error::{Error, Result};
-use crate::gateway::chain::PaymentState;
 use crate::gateway::link::{EscrowState, Role};
 use crate::gateway::port::{RequestRow, Row};
 use serde::Serialize;
@@ -27,8 +26,13 @@ const REQUEST: &str = "INSERT INTO requests (node, id, at, kind, who, site, due,
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
     ON CONFLICT (node, id) DO UPDATE SET at = excluded.at, kind = excluded.kind, who = excluded.who, \
     site = excluded.site, due = excluded.due, outcome = excluded.outcome, code = excluded.code";
+const SETTING: &str = "INSERT INTO settings (node, name, body) VALUES ($1, $2, $3) \
+    ON CONFLICT (node, name) DO UPDATE SET body = excluded.body";
 const EVENT: &str = "INSERT INTO events (node, at, what, link, hop, amount, fee, tx) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+
+/// Name of the policy among the settings.
+pub(super) const POLICY: &str = "policy";
 
 /// Characters of a stranger's name that a payment request keeps.
 const NAME_MAX: usize = 255;
@@ -73,11 +77,7 @@ fn statement(node: i64, row: &Row) -> Result<Statement<'_>> {
             (HOP, vec![bytes(&row.hop_id), number(row.at)?, amount_in, amount_out, json(row)?])
         }
         Row::Payment(row) => {
-            let state = name(match row.state {
-                PaymentState::Signed => "signed",
-                PaymentState::Complete => "complete",
-                PaymentState::Abandoned => "abandoned",
-            });
+            let state = name(row.state.name());
             let (service, site) = (cut(&row.service), maybe(row.site.as_deref()));
             let total = Value::Int(row.total.as_i64());
             (PAYMENT, vec![bytes(&row.id), number(row.at)?, state, service, site, total, json(row)?])
@@ -90,6 +90,7 @@ fn statement(node: i64, row: &Row) -> Result<Statement<'_>> {
             (EVENT, vec![number(row.at)?, cut(&row.what), link, hop, amount, fee, tx])
         }
         Row::Request(row) => (REQUEST, request(row)?),
+        Row::Policy(row) => (SETTING, vec![name(POLICY), json(row)?]),
     };
     Ok(Statement { sql, values: std::iter::once(Value::Int(node)).chain(values).collect() })
 }

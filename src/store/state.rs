@@ -21,6 +21,7 @@ const LINKS: &str = "SELECT body FROM links WHERE node = $1 ORDER BY since_ms, i
 const ESCROWS: &str = "SELECT body FROM escrows WHERE node = $1 ORDER BY escrow";
 const HOPS: &str = "SELECT body FROM (SELECT at, body FROM hops WHERE node = $1 ORDER BY at DESC LIMIT $2) AS newest \
     ORDER BY at";
+const SETTING: &str = "SELECT body FROM settings WHERE node = $1 AND name = $2";
 /// By our clock, not by the newest payment: one that is dated in the future must not hide those of today. Those of the
 /// days nearest to today come first, so that no number of such payments does.
 const PAYMENTS: &str = "SELECT body FROM (SELECT at, body FROM payments WHERE node = $1 AND at > $2 \
@@ -54,6 +55,7 @@ impl<D: Sql> State<D> {
             links: bodies(&mut self.db, LINKS, std::slice::from_ref(&node))?,
             escrows: bodies(&mut self.db, ESCROWS, std::slice::from_ref(&node))?,
             hops: bodies(&mut self.db, HOPS, &[node.clone(), Value::Int(hops.into())])?,
+            policy: bodies(&mut self.db, SETTING, &[node.clone(), Value::Text(record::POLICY.into())])?.pop(),
             payments: bodies(&mut self.db, PAYMENTS, &[node, since, until, Value::Int(PAYMENTS_READ)])?,
         })
     }

@@ -1,6 +1,4 @@
 //! Fast tests over the whole crate, one file per subject: no network outside the loopback.
-#[cfg(feature = "node")]
-mod api;
 mod chain;
 mod gateway_cells;
 #[cfg(feature = "node")]

@@ -3,9 +3,9 @@ use super::links::world::{World as Pairs, asset, limits, network};
 use magicwave::error::{Error, Result};
 use magicwave::gateway::core::message::Message;
 use magicwave::gateway::link::{Identity, Limits, Links};
-use magicwave::gateway::node::Gateway;
+use magicwave::gateway::node::{Gateway, Status};
 use magicwave::gateway::port::{Effect, Event, Row};
-use magicwave::gateway::reactor::{Reactor, World};
+use magicwave::gateway::reactor::{Onlooker, Reactor, World};
 use magicwave::stellar::asset::Asset;
 use magicwave::stellar::keys::SecretSeed;
 use magicwave::stellar::network::NetworkId;
@@ -67,6 +67,7 @@ fn a_reactor_that_is_told_so_ends_as_soon_as_no_answer_is_to_come() {
 enum Step {
     Commit(usize),
     Failed,
+    Seen(usize),
     Left,
 }
 
@@ -99,6 +100,15 @@ impl World for Leaving {
     }
 }
 
+struct Looking(Steps);
+
+impl Onlooker for Looking {
+    fn committed(&mut self, rows: &[Row]) {
+        self.0.lock().expect("not poisoned").push(Step::Seen(rows.len()));
+    }
+    fn ticked(&mut self, _: &Status) {}
+}
+
 /// One batch of a relay for which a client opens an escrow.
 fn one_batch(works: bool) -> (Result<bool>, Vec<Step>) {
     let mut pairs = Pairs::new(1, 1, 1, &limits());
@@ -110,7 +120,8 @@ fn one_batch(works: bool) -> (Result<bool>, Vec<Step>) {
     let steps = Steps::default();
     let store = Noting { steps: steps.clone(), works };
     let gateway = Gateway::new(links, None, None);
-    let mut reactor = Reactor::new(gateway, store, Leaving(steps.clone()), SmallRng::seed_from_u64(1), Arc::default());
+    let reactor = Reactor::new(gateway, store, Leaving(steps.clone()), SmallRng::seed_from_u64(1), Arc::default());
+    let mut reactor = reactor.seen_by(Box::new(Looking(steps.clone())));
     let (events, inbox) = sync_channel(8);
     events.send(Event::Passing { circ: 5, prev: None, next: None }).expect("room");
     for message in told {
@@ -127,7 +138,8 @@ fn no_effect_leaves_before_its_rows_are_durable_and_none_when_they_are_not() {
     let (result, steps) = one_batch(true);
     assert!(result.expect("durable"));
     assert!(matches!(steps.first(), Some(Step::Commit(rows)) if *rows > 0), "{steps:?}");
-    assert!(steps.len() > 1 && steps[1..].iter().all(|step| *step == Step::Left), "{steps:?}");
+    assert!(matches!(steps[..2], [Step::Commit(rows), Step::Seen(seen)] if seen == rows), "who looks on: {steps:?}");
+    assert!(steps.len() > 2 && steps[2..].iter().all(|step| *step == Step::Left), "{steps:?}");
     let (result, steps) = one_batch(false);
     assert_eq!(result.expect_err("not durable").code, "MW-STORE-4");
     assert_eq!(steps, [Step::Failed], "nothing may leave");

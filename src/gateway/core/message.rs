@@ -13,7 +13,8 @@ pub type AccountKey = [u8; 32];
 pub type Signature = [u8; 64];
 
 /// What is sold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum ServiceKind {
     /// Relay cells on a tor circuit, both directions.
@@ -83,6 +84,21 @@ pub enum Message {
     Claim(Claim),
     /// 42: either: this is where I believe that we are.
     Reestablish(Reestablish),
+    /// 43: payer -> payee: I want this deposit back; flush what you hold, then sign its close.
+    CloseAsk(CloseAsk),
+    /// 44: payee -> payer: nothing of mine is in it any more.
+    CloseSigned(CloseSigned),
+    /// 45: payer -> payee: please flush soon.
+    FlushAsk(EscrowRef),
+    /// 48: payee -> payer: the secret of a lock; fold it.
+    Reveal(Reveal),
+}
+
+impl Message {
+    /// Between the partners of a link; all others are of a chain.
+    pub fn is_link_talk(&self) -> bool {
+        self.kind() >= 32
+    }
 }
 
 /// 1. Names the network and asset that the client pays in.
@@ -123,6 +139,8 @@ pub struct Offer {
     pub session: Id,
     /// Key of the MAC in the payment requests of this session.
     pub mac_key: [u8; 32],
+    /// Seconds that a lock on the payee has to outlive the one that it signs onwards; 0: it takes no locks.
+    pub lock_secs: u16,
     /// Echo of `Hello::nonce`.
     pub nonce: Id,
 }
@@ -146,8 +164,6 @@ pub struct PaymentRequest {
     pub amount_paid: Stroops,
     /// First 16 bytes of SHA-256 of the offer as encoded.
     pub offer_hash: Id,
-    /// Lock point of this request (all zero in plain mode).
-    pub lock_point: [u8; 32],
     /// Unix seconds.
     pub issued: u64,
     /// Unix seconds.
@@ -169,6 +185,20 @@ pub struct Create {
     pub amount: Stroops,
     /// Who is going to pay the payee.
     pub payer: PayerRef,
+    /// Is the claim going to be locked?
+    pub lock: LockWish,
+}
+
+/// What a `Create` says of the claim that is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum LockWish {
+    /// A plain claim.
+    Plain = 0,
+    /// A locked one, which the payee signs onwards.
+    Onwards = 1,
+    /// A locked one, and the payee is the last: it draws the lock.
+    Last = 2,
 }
 
 /// How a `Create` names the payer: one kind byte and 20 bytes on the wire.
@@ -200,9 +230,14 @@ pub struct Template {
     pub hop_id: Id,
     /// What the payee keeps for forwarding.
     pub fee: Stroops,
+    /// T, when the `Create` says that the payee is the last one of a locked chain; fresh per payment.
+    pub lock: Option<LockBytes>,
     /// A sealed `TemplateBody` for payer k-1 (when k = 1 the client is that payer and opens it).
     pub template: Carried,
 }
+
+/// The encoding of a lock point.
+pub type LockBytes = [u8; 32];
 
 /// Something that a client carries between two partners of a link and cannot read: fixed size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,6 +276,18 @@ pub struct Sign {
     pub claim: Carried,
     /// Template of payee k.
     pub template: Carried,
+    /// In a locked chain: the lock of what is to be signed.
+    pub lock: Option<LockOrder>,
+}
+
+/// How payer k-1 is to lock the claim for payee k: under T_k = T_(k-1) - d*B, which it computes itself from the lock of
+/// its own incoming claim, so that what opens T_k opens that one too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockOrder {
+    /// d, a scalar.
+    pub offset: [u8; 32],
+    /// Unix seconds after which the claim can no longer land.
+    pub max_time: u64,
 }
 
 /// 7. The claim for payee k.
@@ -259,8 +306,19 @@ pub struct Deliver {
     pub hop_id: Id,
     /// What it receives.
     pub amount: Stroops,
-    /// A sealed `ClaimBody`.
-    pub claim: Carried,
+    /// What makes the claim good.
+    pub proof: Proof,
+}
+
+/// What a `Deliver` brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// 0: a sealed `ClaimBody` with a plain claim.
+    Plain(Carried),
+    /// 1: to the last payee of a locked chain: a sealed `ClaimBody` with a locked claim, and r with T_n = T + r*B.
+    Locked(Carried, [u8; 32]),
+    /// 2: to a node before it: the secret of the lock that its incoming claim is under.
+    Secret([u8; 32]),
 }
 
 /// 9. Payee k's receipt.
@@ -270,6 +328,8 @@ pub struct Delivered {
     pub hop_id: Id,
     /// Stroops credited to the session, cumulative.
     pub paid: Stroops,
+    /// From the last payee of a locked chain: the secret of T_n.
+    pub secret: Option<[u8; 32]>,
 }
 
 /// 10. The last message of a pass.
@@ -356,7 +416,7 @@ pub struct RefundSigned {
     pub signature: Signature,
 }
 
-/// 36, 37.
+/// 36, 37, 45.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EscrowRef {
     /// The escrow account.
@@ -395,8 +455,21 @@ pub struct ClaimBody {
     pub hop_id: Id,
     /// What this payment adds, from `TemplateBody`.
     pub amount: Stroops,
-    /// The payer's claim, its amount raised by at least `amount`.
+    /// The payer's claim, its amount raised by at least `amount`. Its signature is a pre-signature when it is locked.
     pub claim: Claim,
+    /// What stands beside it.
+    pub beside: Beside,
+}
+
+/// What stands beside a claim; all forms have one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// 0: it is plain.
+    Nothing,
+    /// 1: it is locked under this point until this time (unix seconds).
+    Lock(LockBytes, u64),
+    /// 2: it is plain, and raises what the lane's open lock stands on: the lock's new pre-signature.
+    Relock(Signature),
 }
 
 /// 40.
@@ -410,6 +483,17 @@ pub struct FlushDone {
     pub hash: [u8; 32],
 }
 
+/// 48. The payee of a locked claim knows its secret: the payer replaces the claim by a plain one (`Claim`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reveal {
+    /// The escrow account.
+    pub escrow: AccountKey,
+    /// Names the payment at the payee.
+    pub hop_id: Id,
+    /// t of the claim's lock.
+    pub secret: [u8; 32],
+}
+
 /// 42. Compared by both; the higher valid signature wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reestablish {
@@ -417,4 +501,24 @@ pub struct Reestablish {
     pub link: Id,
     /// The newest claim that the sender knows of the active escrow, none before the first.
     pub claim: Option<Claim>,
+}
+
+/// 43.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseAsk {
+    /// The escrow account.
+    pub escrow: AccountKey,
+    /// Stroops that the payer signed on it in all: nothing is closed before so much was settled.
+    pub signed: Stroops,
+}
+
+/// 44.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseSigned {
+    /// The escrow account.
+    pub escrow: AccountKey,
+    /// The epoch whose number the close takes.
+    pub epoch: u32,
+    /// The payee's signature over the hash of the close.
+    pub signature: Signature,
 }

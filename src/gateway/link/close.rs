@@ -1,5 +1,6 @@
-//! The operator wants deposits back: no new lanes and payments on a link, its lanes retire, and each is refunded once its
-//! escrow was silent for the period. The payee flushes by its own schedule meanwhile.
+//! The operator wants deposits back: no new lanes and payments on a link, its lanes retire, and the partner is asked to
+//! close with us (`close_together`). One that is away or says nothing flushes by its own schedule, and each deposit is
+//! refunded once its escrow was silent for the period.
 use super::links::Links;
 use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, Id};
@@ -20,7 +21,8 @@ pub struct Returning {
     pub state: &'static str,
     /// Stroops that come back at least: what the payee holds no claim to.
     pub amount: Stroops,
-    /// When, unix milliseconds; a claim that lands before begins the time anew. 0: not yet known.
+    /// When at the latest if the partner does not close with us, unix milliseconds; a claim that lands before begins the
+    /// time anew. 0: not yet known.
     pub due_ms: u64,
 }
 
@@ -42,6 +44,8 @@ impl Links {
         let lanes: Vec<AccountKey> =
             self.lanes.values().filter(|l| closed.contains(&l.row.link)).map(|l| l.row.escrow).collect();
         lanes.iter().for_each(|escrow| self.age(now_ms, escrow, out));
+        closed.iter().for_each(|link| self.call_to_close(now_ms, link, out));
+        lanes.iter().for_each(|escrow| self.poke(now_ms, *escrow, out));
         self.sweep(now_ms, out);
         self.lanes.values().map(|l| &l.row).filter(|row| closed.contains(&row.link)).filter_map(returning).collect()
     }

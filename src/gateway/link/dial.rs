@@ -84,7 +84,7 @@ impl Links {
     }
 
     /// Somebody asks for a link (again).
-    fn wish(&mut self, now_ms: u64, relay: RelayId, role: Role, out: &mut Out) {
+    pub(super) fn wish(&mut self, now_ms: u64, relay: RelayId, role: Role, out: &mut Out) {
         if let Some(dial) = self.dials.get_mut(&(relay, role)) {
             (dial.wanted, dial.wish_ms) = (true, now_ms);
         }

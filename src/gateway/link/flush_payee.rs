@@ -10,12 +10,17 @@ use crate::units::Stroops;
 use rand::Rng;
 
 impl Links {
-    /// Flushes all that is held now, as far as partners are there: the operator's wish.
+    /// Flushes all that is held now, as far as partners are there, and asks partners to flush what they hold: the
+    /// operator's wish.
     pub fn flush_all(&mut self, now_ms: u64, _rng: &mut impl Rng, out: &mut Out) {
         let lanes: Vec<AccountKey> = self.lanes.keys().copied().collect();
         for escrow in lanes {
+            if let Some(entry) = self.lanes.get_mut(&escrow).filter(|l| l.row.lock.is_some()) {
+                entry.flush_ms = now_ms; // as soon as its lock is folded
+            }
             self.begin_flush(now_ms, &escrow, false, out);
         }
+        self.ask_flushes(out);
     }
 
     /// Is it time to flush this lane? By its schedule, because little is left, or because its clock runs.
@@ -40,10 +45,10 @@ impl Links {
 
     /// Ends the open epoch and asks the payer to sign what is going to land. `late`: the clock runs, so an amount
     /// below the denomination goes as it is, and it begins even when the payer is away.
-    fn begin_flush(&mut self, now_ms: u64, escrow: &AccountKey, late: bool, out: &mut Out) {
+    pub(super) fn begin_flush(&mut self, now_ms: u64, escrow: &AccountKey, late: bool, out: &mut Out) {
         let Some(entry) = self.lanes.get_mut(escrow) else { return };
         let mut lane = entry.row.clone();
-        if !lane.state.is_usable() || lane.role == super::Role::Payer || lane.frozen.is_some() {
+        if !lane.state.is_usable() || lane.role == super::Role::Payer || lane.frozen.is_some() || lane.lock.is_some() {
             return;
         }
         if now_ms >= entry.flush_ms {
@@ -172,8 +177,8 @@ impl Links {
         let (Some(terms), Some(link)) = (self.terms(&lane), self.links.get(&lane.link)) else { return };
         let Some(frozen) = lane.frozen.as_mut() else { return };
         let fee = 2 * u64::from(crate::stellar::template::BASE_FEE);
-        let Ok(tx) = self.me.flush(&terms, &link.signer, frozen.epoch, &claim, fee) else { return };
-        frozen.flush = Some(Flush { claim, tx });
+        let Ok(tx) = self.me.flush(&terms, &link.signer, frozen.epoch, &claim, 0, fee) else { return };
+        frozen.flush = Some(Flush { claim, tx, max_time: 0 });
         let escrow = lane.escrow;
         self.note(now_ms, "flush_submitted", &lane, claim.cumulative, fee, out);
         self.save(lane, out);
@@ -249,7 +254,7 @@ impl Links {
 
     /// E as the ledger shows it: its clock, and whether the refund took it.
     pub(super) fn on_payee_view(&mut self, now_ms: u64, mut lane: EscrowRow, view: &AccountView, out: &mut Out) {
-        if self.is_refunded(&lane, view.sequence) {
+        if self.is_ours(&lane, view) {
             // What left E before tells whether a flush that nobody finds had landed.
             let flushing = lane.frozen.as_ref().is_some_and(|f| f.flush.is_some());
             let end = if flushing { Self::on_flush_displaced } else { Self::end_lane };

@@ -72,7 +72,7 @@ impl Links {
     }
 
     /// The claim of the open epoch, as our own statement that the carry is in it.
-    fn say_claim(&self, lane: &EscrowRow, out: &mut Out) {
+    pub(super) fn say_claim(&self, lane: &EscrowRow, out: &mut Out) {
         if let Held { cumulative, signature: Some(signature) } = lane.held {
             let claim = Claim { escrow: lane.escrow, epoch: lane.epoch, cumulative, signature };
             self.say(&lane.link, Message::Claim(claim), out);
@@ -83,7 +83,7 @@ impl Links {
     /// signed and did not leave E is carried into the open epoch.
     pub(super) fn on_payer_view(&mut self, now_ms: u64, mut lane: EscrowRow, view: &AccountView, out: &mut Out) {
         let Some(terms) = self.terms(&lane) else { return };
-        if self.is_refunded(&lane, view.sequence) {
+        if self.is_ours(&lane, view) {
             self.on_seen_refunded(now_ms, lane, view, out);
             return;
         }
@@ -94,6 +94,10 @@ impl Links {
         let ahead = self.lanes.get(&lane.escrow).and_then(|l| l.ahead.clone());
         let waits = ahead.as_ref().is_some_and(|claim| used.is_none_or(|used| used.saturating_add(1) < claim.epoch));
         let over = used.filter(|used| *used >= lowest && lane.state.is_usable() && !waits);
+        if over.is_some_and(|used| lane.lock.as_ref().is_some_and(|lock| lock.epoch <= used)) {
+            // Was it the claim under our lock that landed? Then its secret can be read there.
+            return self.ask_history(now_ms, lane.escrow, out);
+        }
         if let Some(used) = over {
             // What left E was signed by us, and so was what the payee shows beside it; a store that is older than it was
             // knows of less.

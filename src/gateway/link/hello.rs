@@ -57,7 +57,11 @@ impl Links {
             (Role::Payer, Message::FlushBegin(begin)) => self.on_flush_begin(now_ms, link, &begin, out),
             (Role::Payee, Message::FlushAck(claim)) => self.on_flush_ack(now_ms, link, &claim, out),
             (Role::Payer, Message::FlushDone(done)) => self.on_flush_done(now_ms, link, &done, out),
+            (Role::Payer, Message::Reveal(said)) => self.on_reveal(now_ms, link, &said, out),
             (Role::Payee, Message::Claim(claim)) => self.on_claim(now_ms, link, &claim, out),
+            (Role::Payee, Message::CloseAsk(ask)) => self.on_close_ask(now_ms, link, &ask, out),
+            (Role::Payer, Message::CloseSigned(signed)) => self.on_close_signed(now_ms, link, &signed, out),
+            (Role::Payee, Message::FlushAsk(ask)) => self.on_flush_ask(now_ms, rng, link, &ask),
             (_, Message::Reestablish(theirs)) => self.on_reestablish(now_ms, rng, link, &theirs, out),
             _ => Err(RefusalCode::UNEXPECTED),
         }

@@ -1,8 +1,16 @@
 //! What an operator sets for links. Amounts in stroops of the payment asset unless they say native.
 use crate::units::Stroops;
 
-/// Lanes of a link that are not over, at most.
+/// Payer: lanes to one payee that are not about to end. Payee: lanes of a link that are not settled.
 pub(super) const MAX_LANES: usize = 4;
+/// Payer: lanes of a link that are open because the others were busy, at most.
+pub(super) const BUSY_LANES: usize = 3;
+/// Payee: lanes of a link, those that are settled and only wait for their end too.
+pub(super) const MAX_KEPT: usize = 16;
+/// Payer: escrows towards payees that asked for them, on which nothing was signed yet.
+pub(super) const MAX_UNTRIED: usize = 4;
+/// Payer: so long after a client whose circuit ends here paid us a payee that asks gets an escrow.
+pub(super) const BACKED_MS: u64 = 60_000;
 /// Epochs before the open one whose claims still buy credit.
 pub(super) const LATE_EPOCHS: u32 = 3;
 /// Stretches of credited amounts per lane; beyond it the lowest gaps close and what was lost there stays lost.
@@ -54,6 +62,8 @@ pub struct Limits {
     pub fee_ceiling: u64,
     /// Payee: what claims of a frozen epoch may add beyond what it knew at the freeze; more waits for the carry.
     pub late_limit: Stroops,
+    /// Seconds by which an incoming lock outlives the one that is signed onwards for it.
+    pub lock_secs: u64,
     /// Payee: how long a carry counts before the payer has signed it.
     pub carry_grace_secs: u64,
     /// First pause before anything is tried again.
@@ -81,6 +91,7 @@ impl Default for Limits {
             period_secs: 7 * 24 * 3600,
             fee_ceiling: 100_000,
             late_limit: Stroops::new(1_000_000).unwrap_or(Stroops::ZERO),
+            lock_secs: 600,
             carry_grace_secs: 600,
             retry_min_ms: 1_000,
             retry_max_ms: 300_000,

@@ -4,6 +4,8 @@ use super::dial::{Circuit, Dial};
 use super::identity::{self, Identity};
 use super::ledger::Ask;
 use super::limits::Limits;
+use super::lock::LockNews;
+use super::purse::Own;
 use super::rows::{EscrowRow, EscrowState, Held, LinkRow, Partner, Role};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{AccountKey, Claim, Id, Message, RefusalCode};
@@ -32,10 +34,16 @@ pub struct Links {
     /// The next escrow's counter; as durable as the rows, which are written before their key is used.
     pub(super) next_index: u32,
     pub(super) opening: Opening,
+    /// When a client whose circuit ends here paid us last, unix milliseconds; 0: not since the start.
+    pub(super) backed_ms: u64,
     /// The highest sequence number of our account that a ledger showed.
     pub(super) own_sequence: i64,
     /// Left in escrows that are over.
     pub(super) stranded: Stroops,
+    /// What became of locks of ours, until it is taken; at most one per lane and lock.
+    pub(super) news: Vec<LockNews>,
+    /// Our account as the ledger last showed it.
+    pub(super) own: Own,
 }
 
 /// The queue for our own account's sequence number: one transaction of it is in flight at a time.
@@ -98,6 +106,10 @@ pub(super) struct Lane {
     pub blocked: Option<&'static str>,
     /// Flushes, refunds or reclaims that failed in a row.
     pub failures: u32,
+    /// Payee: the payer wants the deposit back, having signed so much in all.
+    pub close_asked: Option<Stroops>,
+    /// Payee: the payer's next wish for a flush is heard then.
+    pub asks_ms: u64,
     /// Payer, after the refund: what is in E.
     pub rest: Option<Stroops>,
     /// How often in a row E was not there.
@@ -165,6 +177,8 @@ impl Lane {
             put_back: false,
             blocked: None,
             failures: 0,
+            close_asked: None,
+            asks_ms: 0,
             rest: None,
             gone: 0,
         }
@@ -177,10 +191,14 @@ impl EscrowRow {
         let carry = self.carry.filter(|c| now_ms < c.until_ms).map_or(Stroops::ZERO, |c| c.amount);
         let frozen = self.frozen.as_ref().map_or(Stroops::ZERO, |f| match &f.flush {
             // Only what is flushed can still land; the rest is in the open epoch already.
+            Some(flush) if flush.max_time != 0 => flush.claim.cumulative,
             Some(flush) if f.carried => flush.claim.cumulative.min(f.held.cumulative),
             _ => f.held.cumulative,
         });
-        [frozen, carry, self.held.cumulative].into_iter().fold(self.landed, |sum, part| sum.add(part).unwrap_or(sum))
+        // A lock whose secret is known is as good as a claim that covers it.
+        let revealed = self.lock.as_ref().filter(|l| l.secret.is_some() && l.epoch == self.epoch);
+        let held = revealed.map_or(self.held.cumulative, |lock| self.held.cumulative.max(lock.cumulative));
+        [frozen, carry, held].into_iter().fold(self.landed, |sum, part| sum.add(part).unwrap_or(sum))
     }
     /// Payee: what is held in the open epoch and was credited to no payment may be the carry: it must not count twice,
     /// neither as a promise and as a claim, nor later as a payment of its own.
@@ -221,8 +239,11 @@ impl Links {
             counter: 0,
             next_index: 0,
             opening: Opening::default(),
+            backed_ms: 0,
             own_sequence: 0,
             stranded: Stroops::ZERO,
+            news: Vec::new(),
+            own: Own::default(),
         };
         for row in rows.into_iter().filter(|row| !row.dropped) {
             let link = all.link_of(row);
@@ -342,6 +363,7 @@ impl Links {
     fn strand(&mut self, row: &EscrowRow) {
         if row.role == Role::Payer {
             self.stranded = self.stranded.add(row.tied_up()).unwrap_or(Stroops::MAX);
+            self.own.paid |= !row.total.is_zero();
         }
     }
 

@@ -20,11 +20,18 @@
 //!   freezes  ─────── FlushAck ─────────────→ K → ledger
 //!        ←────────── FlushDone ────────────
 //!   reads E  ─────── Claim (with carry) ───→
+//!   sign_locked ═ carried by clients ══════→ check_lock, keep_lock
+//!        ←────────── Reveal ───────────────                       (when the client did not tell)
+//!   folds ────────── Claim ────────────────→ (or the locked claim → ledger, and A reads the secret there)
+//!        ─────────── CloseAsk ─────────────→ flushes, until nothing of its own is in E
+//!        ←────────── CloseSigned ───────────
+//!   the close → ledger, reclaim → ledger                   (together)
 //!   E silent for O: R → ledger, reclaim → ledger          (alone; nothing is said)
 //! ```
 mod call_back;
 mod claim;
 mod close;
+mod close_together;
 mod dial;
 mod flush_payee;
 mod flush_payer;
@@ -32,25 +39,33 @@ mod forget;
 mod hello;
 pub mod hexed;
 mod identity;
+mod lanes;
+mod lazy;
 mod ledger;
 mod limits;
 mod links;
+mod lock;
 mod onwards;
 mod open_payee;
 mod open_payer;
+mod purse;
 mod reestablish;
 mod refund;
 mod rows;
 mod submit;
 mod tick;
+mod watch;
 
 pub use close::Returning;
 pub use dial::CircuitNews;
 pub use identity::Identity;
 pub use limits::Limits;
 pub use links::{LaneSummary, LinkSummary, Links};
+pub use lock::{LockNews, NewLock, Taken};
+pub use purse::{Liquidity, PayeeLiquidity, Tied};
 pub use rows::{
-    Carry, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Partner, RECENT, Recent, Role, Span, Tx,
+    Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Lock, Partner, RECENT, Recent, Role,
+    Span, Tx,
 };
 
 use super::core::message::{AccountKey, Id};

@@ -1,6 +1,6 @@
 //! The payee's side of an opening: signs the refund, and trusts an escrow only after reading it from the ledger.
 use super::identity;
-use super::limits::{MAX_LANES, MAX_LOOKS};
+use super::limits::MAX_LOOKS;
 use super::links::Links;
 use super::rows::{EscrowRow, EscrowState};
 use crate::gateway::core::message::{EscrowOffer, EscrowRef, Id, Message, RefundSigned, RefusalCode};
@@ -52,7 +52,7 @@ impl Links {
             .filter(|l| l.state == EscrowState::Offered)
             .map(|l| EscrowRow { state: EscrowState::Dropped, ..l.clone() })
             .collect();
-        if self.lanes_of(id).count() - stale.len() >= MAX_LANES {
+        if self.is_full(id) {
             return Err(RefusalCode::NO_CAPACITY);
         }
         for row in stale {
@@ -109,7 +109,7 @@ impl Links {
             if let Some(entry) = self.lane_mut(&escrow.escrow) {
                 entry.look = false;
             }
-            self.retire_others(&link, &escrow.escrow, out);
+            self.retire_others(now_ms, &link, &escrow.escrow, out);
             self.say(&link, Message::EscrowOpen(escrow), out);
             return;
         }

@@ -1,6 +1,5 @@
-//! The payer opens escrows: which lanes are wanted, one own-account transaction at a time, offer, funding.
+//! The payer opens escrows: one own-account transaction at a time, offer, funding. Which lanes are wanted: `lanes`.
 use super::identity::{ESCROW_RESERVES, Identity};
-use super::limits::MAX_LANES;
 use super::links::{Lane, Links};
 use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, EscrowOffer, EscrowRef, Id, Message, RefundSigned, RefusalCode};
@@ -12,7 +11,7 @@ use crate::units::Stroops;
 pub(super) const OPEN_FEE: u64 = 4 * BASE_FEE as u64;
 pub(super) const FUND_FEE: u64 = 7 * BASE_FEE as u64;
 /// What an account must have for the fees of one opening, in case the ledger is busy.
-const FEE_RESERVE: u64 = 10 * (OPEN_FEE + FUND_FEE);
+pub(super) const FEE_RESERVE: u64 = 10 * (OPEN_FEE + FUND_FEE);
 /// Flushes at the fee ceiling that an opening leaves the fees for, on each lane that pays us and on one more: the one
 /// that is due, and the one that makes good for it should it fail.
 const FLUSHES_KEPT: u64 = 2;
@@ -23,45 +22,6 @@ impl Links {
         let ours = self.lanes.values().map(|l| &l.row).filter(|r| r.role == Role::Payer);
         ours.map(EscrowRow::tied_up)
             .fold(self.limits.liquidity_total.saturating_sub(self.stranded), Stroops::saturating_sub)
-    }
-
-    /// Plans another lane when the link has none that lasts: none open, less than a quarter left, or its clock far gone.
-    pub(super) fn plan_if_needed(&mut self, now_ms: u64, link: &Id, out: &mut Out) {
-        if self.lanes_of(link).any(|lane| lane.state.is_opening()) {
-            return;
-        }
-        let lasts = self.open_lane(link).is_some_and(|lane| {
-            let capacity = self.capacity(lane);
-            capacity.saturating_sub(lane.total).get() >= capacity.get() / 4 && now_ms < lane.clock_ms(7)
-        });
-        if !lasts {
-            self.plan_lane(now_ms, link, out);
-        }
-    }
-
-    /// Plans another lane if limits permit; an escrow account that lost its link is used first.
-    pub(super) fn plan_lane(&mut self, now_ms: u64, id: &Id, out: &mut Out) {
-        let Some(link) = self.links.get(id) else { return };
-        let row = link.row.clone();
-        let count = self.lanes_of(id).filter(|lane| !lane.is_ending()).count();
-        let full = count >= MAX_LANES || row.closing || self.liquidity_left() < row.deposit;
-        let opening = self.lanes_of(id).any(|lane| lane.state.is_opening());
-        if row.role != Role::Payer || link.tentative || now_ms < link.refused_ms || full || opening {
-            return;
-        }
-        let spare = self.lanes.values().find(|l| l.row.state == EscrowState::Spare).map(|l| l.row.clone());
-        let lane = match spare {
-            Some(old) => {
-                EscrowRow { created: old.created, ..EscrowRow::new(old.escrow, &row, old.index, EscrowState::Created) }
-            }
-            None => {
-                let index = self.next_index;
-                let Some(next) = index.checked_add(1) else { return };
-                self.next_index = next;
-                EscrowRow::new(self.me.escrow(index), &row, index, EscrowState::Planned)
-            }
-        };
-        self.save(lane, out);
     }
 
     /// The planned lane that is next: its partner is there.
@@ -128,7 +88,7 @@ impl Links {
     }
 
     /// Native stroops that no opening may use up: strangers ask for openings, and without fees what we are paid is lost.
-    fn kept_for_flushes(&self) -> u64 {
+    pub(super) fn kept_for_flushes(&self) -> u64 {
         let pays_us = |l: &&Lane| l.row.role == Role::Payee && l.row.state.is_usable();
         let lanes = 1 + self.lanes.values().filter(pays_us).count() as u64;
         self.limits.fee_ceiling.saturating_mul(FLUSHES_KEPT).saturating_mul(lanes)
@@ -222,20 +182,8 @@ impl Links {
         lane.state = EscrowState::Open;
         self.note(now_ms, "escrow_opened", &lane, lane.deposit, 0, out);
         self.save(lane, out);
-        self.retire_others(link, &escrow.escrow, out);
+        self.retire_others(now_ms, link, &escrow.escrow, out);
         Ok(())
-    }
-
-    /// One lane of a link takes claims at a time: the newest.
-    pub(super) fn retire_others(&mut self, link: &Id, newest: &AccountKey, out: &mut Out) {
-        let open: Vec<EscrowRow> = self
-            .lanes_of(link)
-            .filter(|r| r.state == EscrowState::Open && r.escrow != *newest)
-            .map(|r| EscrowRow { state: EscrowState::Retired, ..r.clone() })
-            .collect();
-        for row in open {
-            self.save(row, out);
-        }
     }
 
     /// Forgets the lanes of a link that is given up before it was of any use.

@@ -2,23 +2,26 @@
 use super::claim;
 use super::limits::LATE_EPOCHS;
 use super::links::Links;
-use super::rows::{EscrowRow, EscrowState, Frozen, Held, Role};
+use super::rows::{EscrowRow, EscrowState, Frozen, Held, Lock, Role};
 use crate::gateway::core::message::{Claim, Id, Message, Reestablish, RefusalCode};
 use crate::gateway::port::{AccountView, Out};
 use crate::stellar::template::MAX_EPOCH;
 use rand::Rng;
 
 impl Links {
-    /// Says where we believe the link stands.
+    /// Says where we believe the link stands: one message for each lane that counts, one without a claim when none does.
     pub(super) fn reestablish(&self, link: &Id, out: &mut Out) {
-        let newest = self.lanes_of(link).filter(|l| l.state.is_usable()).last();
-        let claim = newest.and_then(|lane| {
+        let newest = |lane: &EscrowRow| {
             let open = lane.held.signature.map(|s| (lane.epoch, lane.held.cumulative, s));
             let frozen = lane.frozen.as_ref().and_then(|f| f.held.signature.map(|s| (f.epoch, f.held.cumulative, s)));
             let (epoch, cumulative, signature) = open.or(frozen)?;
             Some(Claim { escrow: lane.escrow, epoch, cumulative, signature })
-        });
-        self.say(link, Message::Reestablish(Reestablish { link: *link, claim }), out);
+        };
+        let claims: Vec<Claim> = self.lanes_of(link).filter(|l| l.state.is_usable()).filter_map(newest).collect();
+        let claims = if claims.is_empty() { vec![None] } else { claims.into_iter().map(Some).collect() };
+        for claim in claims {
+            self.say(link, Message::Reestablish(Reestablish { link: *link, claim }), out);
+        }
     }
 
     /// The partner is there again: says where we stand, and picks every step up that waits for it.
@@ -69,7 +72,12 @@ impl Links {
         }
         self.check_claim(now_ms, &lane, claim)?;
         let before = lane.clone();
-        claim::take(&mut lane, claim, self.limits.late_limit);
+        // A rise below an open lock does not count: it comes again with the lock's own.
+        let below = |l: &Lock| l.epoch == claim.epoch && claim.cumulative < l.cumulative;
+        if !lane.lock.as_ref().is_some_and(below) {
+            claim::take(&mut lane, claim, self.limits.late_limit);
+        }
+        self.fold_in(now_ms, &mut lane, out);
         lane.note_gap();
         if settled && lane.flushed.is_some_and(|f| claim.epoch > f.epoch) {
             lane.carry = None;

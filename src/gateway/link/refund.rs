@@ -71,10 +71,18 @@ impl Links {
         }
     }
 
-    /// R at this fee; none when it cannot be built.
+    /// E shows that R or the close used its number: R has the last of all numbers, and nothing but them unlocks E.
+    pub(super) fn is_ours(&self, lane: &EscrowRow, view: &AccountView) -> bool {
+        view.thresholds == UNLOCKED || self.is_refunded(lane, view.sequence)
+    }
+
+    /// R or the close at this fee; none when it cannot be built.
     pub(super) fn refund_at(&self, lane: &EscrowRow, fee: u64) -> Option<super::Tx> {
-        let signer = &self.links.get(&lane.link)?.signer;
-        self.me.refund(&self.terms(lane)?, signer, &lane.refund?, fee).ok()
+        let (signer, terms) = (&self.links.get(&lane.link)?.signer, self.terms(lane)?);
+        match &lane.close {
+            Some(close) => self.me.close(&terms, signer, close, fee).ok(),
+            None => self.me.refund(&terms, signer, &lane.refund?, fee).ok(),
+        }
     }
 
     /// R is in a ledger, or E shows what it does.
@@ -108,7 +116,7 @@ impl Links {
     ) {
         let escrow = lane.escrow;
         let Some(view) = view else { return self.on_missing(now_ms, lane, out) };
-        if !self.is_refunded(&lane, view.sequence) || view.thresholds != UNLOCKED {
+        if view.thresholds != UNLOCKED {
             return self.pause(now_ms, &escrow); // a server that trails
         }
         let before = lane.clone();
@@ -194,7 +202,7 @@ impl Links {
         entry.gone = 0;
         let looked_enough = fate.fee.is_some() && entry.tries >= MAX_LOOKS;
         let failed = match &row.state {
-            EscrowState::Refunding { .. } if self.is_refunded(&row, view.sequence) => {
+            EscrowState::Refunding { .. } if self.is_ours(&row, view) => {
                 self.on_seen_refunded(now_ms, row, view, out);
                 return;
             }
@@ -203,6 +211,7 @@ impl Links {
                 row.seq_time = row.seq_time.max(view.sequence_time);
                 row.refund_fee = fate.fee.map_or(row.refund_fee, |_| tx.fee);
                 row.state = EscrowState::Retired;
+                row.close = None;
                 "refund_failed"
             }
             EscrowState::Reclaiming { .. } if fate.over => {
@@ -226,8 +235,10 @@ impl Links {
     pub(super) fn on_missing(&mut self, now_ms: u64, lane: EscrowRow, out: &mut Out) {
         let escrow = lane.escrow;
         let Some(entry) = self.lanes.get_mut(&escrow) else { return };
-        let ends =
-            lane.state.is_returning() || lane.state.is_usable() && lane.seq_time != 0 && now_ms >= lane.clock_ms(16);
+        let closed = matches!(lane.state, EscrowState::Closed { .. });
+        let ends = closed
+            || lane.state.is_returning()
+            || lane.state.is_usable() && lane.seq_time != 0 && now_ms >= lane.clock_ms(16);
         entry.gone = if ends { entry.gone.saturating_add(1) } else { 0 };
         if entry.gone >= MAX_LOOKS { self.ask_home(now_ms, escrow, out) } else { self.pause(now_ms, &escrow) }
     }

@@ -126,9 +126,67 @@ pub struct EscrowRow {
     /// name.
     #[serde(default)]
     pub refund_fee: u64,
+    /// Payer: the payee's signature over the close, with the epoch whose number it takes.
+    #[serde(default)]
+    pub close: Option<Close>,
     /// Payee: sum of what was signed onwards out of payments on this lane; rows from before it was counted have 0.
     #[serde(default)]
     pub forwarded: Stroops,
+    /// The claim under a lock that is open on this lane; one at a time, since claims of an epoch are alternatives.
+    #[serde(default)]
+    pub lock: Option<Lock>,
+}
+
+/// A claim under a lock, in the open epoch of its lane or in the one that is frozen.
+///
+/// ```text
+/// payer: signed ─secret told, or read off the ledger→ folded into a plain claim (gone)
+///           └─── its time is over on the ledger, or another claim of its epoch landed ──→ gone
+/// payee: taken ─secret→ revealed ─plain claim that covers it, or landed→ gone
+///           │               └─ about to end → it goes to the ledger itself
+///           └─── a plain claim that covers it, or its time is over ──→ gone
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Names the payment at the payee.
+    #[serde(with = "hexed")]
+    pub hop: Id,
+    /// Payer: its own name of the payment. At a node that is the name under which it holds the lock of the payer
+    /// before it.
+    #[serde(with = "hexed")]
+    pub own: Id,
+    /// What the payment adds.
+    pub amount: Stroops,
+    /// Cumulative amount of the claim, `amount` included.
+    pub cumulative: Stroops,
+    /// Where it was signed.
+    pub epoch: u32,
+    /// The lock point.
+    #[serde(with = "hexed")]
+    pub point: [u8; 32],
+    /// Unix seconds after which the claim cannot land.
+    pub max_time: u64,
+    /// Payer that is a node: d, what its incoming lock's secret is larger by.
+    #[serde(with = "hexed::option")]
+    pub offset: Option<[u8; 32]>,
+    /// Payee: the newest pre-signature.
+    #[serde(with = "hexed::option")]
+    pub pre: Option<Signature>,
+    /// Payee: the secret, once it is known.
+    #[serde(with = "hexed::option")]
+    pub secret: Option<[u8; 32]>,
+}
+
+impl std::fmt::Debug for Lock {
+    /// Neither the secrets nor what ties hops to each other.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Lock { amount, cumulative, epoch, max_time, secret, .. } = self;
+        write!(
+            f,
+            "Lock {{ {amount:?} to {cumulative:?} in epoch {epoch} until {max_time}, revealed: {} }}",
+            secret.is_some()
+        )
+    }
 }
 
 /// How many payments a lane remembers by hop id.
@@ -145,8 +203,11 @@ pub const RECENT: usize = 64;
 ///           ↑                           │ a claim landed   ↑                         │ failed
 ///           └───────────────────────────┘                  └─────────────────────────┘
 ///
+///        (Retired ─both signed the close→ Refunding, with the close in the place of R)
+///
 /// payee: Offered ─escrow account checked→ Open ─newer lane→ Retired ─all landed→ Spent
 ///           │                              └─── E silent for O and nothing left to flush, or E refunded or gone ──↑
+///           │                              └─── asked to close, all landed→ Closed ─E unlocked or gone, or O over─↑
 ///           └─invalid, or replaced→ Dropped
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +251,11 @@ pub enum EscrowState {
         /// What it takes out of E.
         rest: Stroops,
     },
+    /// Payee: nothing of ours is in E any more, and we signed its close; no claim counts.
+    Closed {
+        /// The epoch whose number the close takes.
+        epoch: u32,
+    },
     /// Nothing more can come of it.
     Spent,
     /// Never opened.
@@ -212,6 +278,7 @@ impl EscrowState {
             EscrowState::Refunding { .. } => "refunding",
             EscrowState::Refunded => "refunded",
             EscrowState::Reclaiming { .. } => "reclaiming",
+            EscrowState::Closed { .. } => "closed",
             EscrowState::Spent => "spent",
             EscrowState::Dropped => "dropped",
         }
@@ -306,6 +373,9 @@ pub struct Flush {
     pub claim: Held,
     /// The claim in its fee bump.
     pub tx: Tx,
+    /// Unix seconds after which it cannot land: a claim that was under a lock. 0: never.
+    #[serde(default)]
+    pub max_time: u64,
 }
 
 /// Signed minus landed of an epoch that is over, until the payer signed it into the open one.
@@ -325,6 +395,16 @@ pub struct Flushed {
     /// Of the fee bump.
     #[serde(with = "hexed")]
     pub hash: [u8; 32],
+}
+
+/// The close of an escrow, as its payee signed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Close {
+    /// The epoch whose number it takes.
+    pub epoch: u32,
+    /// The payee's, over the hash of the close.
+    #[serde(with = "hexed")]
+    pub signature: Signature,
 }
 
 /// The part `from < x <= to` of an epoch's cumulative amount.
@@ -378,7 +458,9 @@ impl EscrowRow {
             recent: Vec::new(),
             returned: None,
             refund_fee: 0,
+            close: None,
             forwarded: Stroops::ZERO,
+            lock: None,
         }
     }
     /// The payment with this hop id, while it is remembered.
@@ -404,8 +486,14 @@ impl EscrowRow {
     pub fn pending_tx(&self) -> Option<&Tx> {
         self.state.tx().or_else(|| self.frozen.as_ref().and_then(|f| f.flush.as_ref()).map(|f| &f.tx))
     }
+    /// Nothing is claimed beyond what is over, and nothing is under way.
+    pub fn is_at_rest(&self) -> bool {
+        self.frozen.is_none() && self.carry.is_none() && self.lock.is_none() && self.held.cumulative.is_zero()
+    }
     /// True while the partners still have something to settle here.
     pub fn is_unsettled(&self) -> bool {
-        self.state.is_opening() || self.frozen.is_some() || (self.state.is_usable() && self.total > self.landed)
+        self.state.is_opening()
+            || self.frozen.is_some()
+            || (self.state.is_usable() && (self.total > self.landed || self.lock.is_some()))
     }
 }

@@ -32,6 +32,7 @@ impl Links {
             self.plan_if_needed(now_ms, &link, out);
         }
         self.pump_openings(now_ms, out);
+        self.look_at_purse(now_ms, out);
         let dials: Vec<_> = self.dials.keys().copied().collect();
         for (relay, role) in dials {
             self.dial(now_ms, relay, role, out);
@@ -41,7 +42,7 @@ impl Links {
     /// Does the lane's next step, if it waits for nothing.
     pub(super) fn poke(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
         let Some(entry) = self.lanes.get(&escrow) else { return };
-        if entry.busy.is_some() || now_ms < entry.due_ms {
+        if entry.busy.is_some() || now_ms < entry.due_ms && !self.lock_is_pressing(now_ms, &entry.row) {
             return;
         }
         let (lane, look) = (entry.row.clone(), entry.look);
@@ -59,8 +60,12 @@ impl Links {
                 return self.ask_escrow(now_ms, escrow, out);
             }
             EscrowState::Offered => return,
+            EscrowState::Closed { .. } => return self.ask_escrow(now_ms, escrow, out),
+            _ if self.poke_lock(now_ms, &lane, out) => {}
             _ if lane.role == Role::Payer && lane.frozen.is_some() => return self.ask_escrow(now_ms, escrow, out),
             _ if lane.role == Role::Payee && self.poke_payee(now_ms, &lane, out) => {}
+            _ if lane.role == Role::Payee => return self.close_if_asked(now_ms, &escrow, out),
+            _ if self.wants_close(&lane) => self.ask_close(&lane, out),
             _ => return,
         }
         if self.lanes.get(&escrow).is_some_and(|l| l.busy.is_none()) {

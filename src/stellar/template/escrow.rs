@@ -26,15 +26,47 @@ pub fn open(source: &Source, escrow: &AccountKey, asset: &Asset) -> Result<Unsig
 /// alone may empty it. Signed by the payee before any money moves, by the payer when it is used.
 pub fn refund(terms: &EscrowTerms) -> Result<Unsigned> {
     terms.check()?;
-    let escrow = Some(&terms.escrow);
     let conditions = xdr::PreconditionsV2 {
         min_seq_num: Some(xdr::SequenceNumber(0)),
         min_seq_age: xdr::Duration(u64::from(terms.period_secs)),
         min_seq_ledger_gap: terms.refund_gap(),
         ..no_conditions()
     };
-    let operations = vec![ops::set_signer(escrow, &terms.payee_signer, 0), ops::set_thresholds(escrow, 1, None)];
-    of_escrow(terms, terms.refund_sequence(), conditions, operations)
+    of_escrow(terms, terms.refund_sequence(), conditions, unlock(terms))
+}
+
+/// Drops the payee's signer and lowers the thresholds: E is the payer's alone.
+fn unlock(terms: &EscrowTerms) -> Vec<xdr::Operation> {
+    let escrow = Some(&terms.escrow);
+    vec![ops::set_signer(escrow, &terms.payee_signer, 0), ops::set_thresholds(escrow, 1, None)]
+}
+
+/// Valid whenever F has landed: the numbers of epochs in between may be unused.
+fn after_funding(terms: &EscrowTerms) -> xdr::PreconditionsV2 {
+    xdr::PreconditionsV2 { min_seq_num: Some(xdr::SequenceNumber(terms.funded_sequence())), ..no_conditions() }
+}
+
+/// The close: what R does, at once, by the number of an epoch in which nothing was or will be claimed. Signed by the
+/// payee when it holds nothing any more; no claim of this epoch or of one before can land after it.
+/// `MW-TERMS-5`: no such epoch.
+pub fn close(terms: &EscrowTerms, epoch: u32) -> Result<Unsigned> {
+    terms.check()?;
+    of_escrow(terms, terms.claim_sequence(epoch)?, after_funding(terms), unlock(terms))
+}
+
+/// The payee's signature over the close. `MW-TX-4`: not the terms' signer; else as `close`.
+pub fn sign_close(terms: &EscrowTerms, epoch: u32, payee: &SecretSeed) -> Result<Signature> {
+    own_key(payee, &terms.payee_signer)?;
+    Ok(payee.sign(&close(terms, epoch)?.hash()))
+}
+
+/// The close with both signatures, to be put into a fee bump. `MW-KEY-2`: the payee's is wrong; else as `sign_close`.
+pub fn complete_close(terms: &EscrowTerms, epoch: u32, payer: &SecretSeed, signature: &Signature) -> Result<Signed> {
+    own_key(payer, &terms.payer_signer)?;
+    let close = close(terms, epoch)?;
+    keys::verify(&terms.payee_signer, &close.hash(), signature)?;
+    let own = payer.sign(&close.hash());
+    close.attach(vec![decorate(&terms.payer_signer, own)?, decorate(&terms.payee_signer, *signature)?])
 }
 
 /// The payee's signature over R.
@@ -100,12 +132,16 @@ pub fn complete_refund(terms: &EscrowTerms, payer: &SecretSeed, signature: &Sign
 /// K: pays the payee `cumulative` from E. All claims of an epoch share one sequence number: one of them can land.
 /// `MW-TX-3`: nothing, or more than the terms leave to claim; `MW-TERMS-5`: no such epoch.
 pub fn claim(terms: &EscrowTerms, epoch: u32, cumulative: Stroops) -> Result<Unsigned> {
+    claim_until(terms, epoch, cumulative, 0)
+}
+
+/// K that cannot land after `max_time` (unix seconds, 0: it can).
+pub(super) fn claim_until(terms: &EscrowTerms, epoch: u32, cumulative: Stroops, max_time: u64) -> Result<Unsigned> {
     terms.check()?;
     if cumulative.is_zero() || cumulative > terms.spendable() {
         return Err(Error::never("MW-TX-3", "A claim takes something, and no more than the deposit leaves to claim."));
     }
-    let conditions =
-        xdr::PreconditionsV2 { min_seq_num: Some(xdr::SequenceNumber(terms.funded_sequence())), ..no_conditions() };
+    let conditions = xdr::PreconditionsV2 { time_bounds: Some(until(max_time)), ..after_funding(terms) };
     let operations = vec![ops::payment(None, &terms.payee_account, &terms.asset, cumulative)];
     of_escrow(terms, terms.claim_sequence(epoch)?, conditions, operations)
 }
@@ -186,7 +222,7 @@ fn no_conditions() -> xdr::PreconditionsV2 {
     }
 }
 
-fn own_key(key: &SecretSeed, expected: &AccountKey) -> Result<()> {
+pub(super) fn own_key(key: &SecretSeed, expected: &AccountKey) -> Result<()> {
     if key.public() == *expected {
         Ok(())
     } else {

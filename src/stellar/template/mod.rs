@@ -5,15 +5,17 @@
 //! accounts.
 mod bump;
 mod escrow;
+mod locked;
 pub mod ops;
 mod plain;
 mod terms;
 
 pub use bump::{BASE_FEE, fee_bump, minimum_bump_fee};
 pub use escrow::{
-    claim, complete_claim, complete_fund, complete_refund, fund, open, reclaim, refund, sign_claim, sign_refund,
-    verify_claim, verify_refund,
+    claim, close, complete_claim, complete_close, complete_fund, complete_refund, fund, open, reclaim, refund,
+    sign_claim, sign_close, sign_refund, verify_claim, verify_refund,
 };
+pub use locked::{Landed, LockedClaim, read_secret};
 pub use plain::{batch, batch_with_memo, change_trust, create_account, payment, set_flags};
 pub use terms::{BASE_RESERVE, EscrowTerms, MAX_EPOCH};
 

@@ -35,6 +35,9 @@ CREATE TABLE requests (
     PRIMARY KEY (node, id)
 );
 CREATE INDEX requests_at ON requests (node, at);
+CREATE TABLE settings (
+    node BIGINT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (node, name)
+);
 CREATE TABLE events (
     seq BIGINT PRIMARY KEY GENERATED ALWAYS AS IDENTITY, at BIGINT NOT NULL, what TEXT NOT NULL, link BYTEA,
     hop BYTEA, amount BIGINT NOT NULL CHECK (amount >= 0), fee BIGINT NOT NULL CHECK (fee >= 0),
@@ -50,7 +53,7 @@ CREATE TRIGGER events_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON events
 CREATE VIEW balances AS SELECT
     node, link,
     CAST(SUM(CASE WHEN what IN ('claim_signed', 'claim_adopted') THEN amount ELSE 0 END) AS BIGINT) AS signed,
-    CAST(SUM(CASE WHEN what = 'claim_accepted' THEN amount ELSE 0 END) AS BIGINT) AS credited,
+    CAST(SUM(CASE what WHEN 'claim_accepted' THEN amount WHEN 'lock_lost' THEN -amount ELSE 0 END) AS BIGINT) AS credited,
     CAST(SUM(CASE WHEN what = 'flush_landed' THEN amount ELSE 0 END) AS BIGINT) AS flushed,
     CAST(SUM(CASE WHEN what = 'landing_seen' THEN amount ELSE 0 END) AS BIGINT) AS seen,
     CAST(SUM(CASE WHEN what = 'escrow_reclaimed' THEN amount ELSE 0 END) AS BIGINT) AS returned,

@@ -1,5 +1,5 @@
 -- Version 2 to 3: the shape that PostgreSQL has too (every row says whose it is; a file has one node, number 1), payment
--- requests, the ledger transaction of a line of the journal, and out of the bodies what is added up or looked for.
+-- requests, what a person set while the node ran, the ledger transaction of a line of the journal, and out of the bodies what is added up or looked for.
 DROP VIEW balances;
 DROP INDEX hops_at;
 DROP INDEX payments_at;
@@ -51,6 +51,10 @@ CREATE TABLE requests (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX requests_at ON requests (node, at);
 
+CREATE TABLE settings (
+    node INTEGER NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (node, name)
+) STRICT, WITHOUT ROWID;
+
 ALTER TABLE events ADD COLUMN node INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE events ADD COLUMN tx BLOB;
 CREATE INDEX events_at ON events (node, at);
@@ -59,7 +63,7 @@ CREATE INDEX events_tx ON events (node, seq) WHERE tx IS NOT NULL;
 CREATE VIEW balances AS SELECT
     node, link,
     SUM(CASE WHEN what IN ('claim_signed', 'claim_adopted') THEN amount ELSE 0 END) AS signed,
-    SUM(CASE WHEN what = 'claim_accepted' THEN amount ELSE 0 END) AS credited,
+    SUM(CASE what WHEN 'claim_accepted' THEN amount WHEN 'lock_lost' THEN -amount ELSE 0 END) AS credited,
     SUM(CASE WHEN what = 'flush_landed' THEN amount ELSE 0 END) AS flushed,
     SUM(CASE WHEN what = 'landing_seen' THEN amount ELSE 0 END) AS seen,
     SUM(CASE WHEN what = 'escrow_reclaimed' THEN amount ELSE 0 END) AS returned,

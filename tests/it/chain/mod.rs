@@ -2,8 +2,11 @@
 mod failures;
 mod flushes;
 mod garbage;
+mod lazy;
+mod locked;
 mod losses;
 mod passes;
+mod policy;
 mod refusals;
 mod repeats;
 mod services;

@@ -56,7 +56,7 @@ impl World {
 
 #[test]
 fn a_deposit_comes_back_when_its_period_is_over_and_not_before() {
-    let mut world = World::new(90, 2, 0, &short());
+    let mut world = World::alone(90, 2, 0, &short());
     let native = world.view(&world.nodes[0].wallet.account()).expect("an account").native;
     world.open(0, 1);
     world.pay(0, 1, 12_345).expect("paid");
@@ -89,7 +89,7 @@ fn a_deposit_comes_back_when_its_period_is_over_and_not_before() {
 fn a_claim_that_lands_at_the_last_moment_restarts_the_clock_and_one_that_comes_too_late_is_lost() {
     let (mut landed, mut lost) = (0, 0);
     for offset in -4i64..=6 {
-        let mut world = World::new(91, 2, 0, &short());
+        let mut world = World::alone(91, 2, 0, &short());
         world.open(0, 1);
         world.pay(0, 1, 700).expect("paid");
         world.asleep = vec![1];
@@ -125,7 +125,7 @@ fn a_claim_that_lands_at_the_last_moment_restarts_the_clock_and_one_that_comes_t
 #[test]
 fn an_outage_and_a_lookup_that_trails_only_delay_what_comes_back() {
     for seed in 0..12 {
-        let mut world = World::new(200 + seed, 2, 0, &short());
+        let mut world = World::alone(200 + seed, 2, 0, &short());
         world.open(0, 1);
         world.pay(0, 1, 700).expect("paid");
         world.run(20);
@@ -149,7 +149,7 @@ fn an_outage_and_a_lookup_that_trails_only_delay_what_comes_back() {
 
 #[test]
 fn a_ledger_that_is_out_for_long_gets_the_refund_when_it_is_back() {
-    let mut world = World::new(93, 2, 0, &short());
+    let mut world = World::alone(93, 2, 0, &short());
     world.open(0, 1);
     world.close(0);
     world.chaos.unknown = 100;
@@ -163,7 +163,7 @@ fn a_ledger_that_is_out_for_long_gets_the_refund_when_it_is_back() {
 
 #[test]
 fn a_busy_ledger_gets_a_higher_fee_for_the_same_refund() {
-    let mut world = World::new(94, 2, 0, &short());
+    let mut world = World::alone(94, 2, 0, &short());
     world.open(0, 1);
     world.close(0);
     world.min_fee = 1_000_000;
@@ -177,7 +177,7 @@ fn a_busy_ledger_gets_a_higher_fee_for_the_same_refund() {
 
 #[test]
 fn a_stroop_sent_to_the_escrow_does_not_keep_it_from_coming_back() {
-    let mut world = World::new(95, 2, 0, &short());
+    let mut world = World::alone(95, 2, 0, &short());
     world.open(0, 1);
     let escrow = world.lanes(0)[0].escrow;
     world.close(0);
@@ -202,7 +202,7 @@ fn a_stroop_sent_to_the_escrow_does_not_keep_it_from_coming_back() {
 
 #[test]
 fn liquidity_comes_back_with_the_deposit_and_a_new_link_opens_with_it() {
-    let mut world = World::new(96, 3, 0, &Limits { liquidity_total: amount(15 * UNIT), ..short() });
+    let mut world = World::alone(96, 3, 0, &Limits { liquidity_total: amount(15 * UNIT), ..short() });
     world.open(0, 1);
     let (first, second) = (world.lanes(0)[0].escrow, world.relay(2));
     world.close(0);
@@ -238,7 +238,7 @@ impl World {
 #[test]
 fn all_links_close_at_whatever_stage_they_are() {
     for stage in 0..12 {
-        let mut world = World::new(97, 4, 0, &short());
+        let mut world = World::alone(97, 4, 0, &short());
         world.open(0, 1);
         world.pay(0, 1, 500).expect("paid");
         for other in [2, 3] {
@@ -263,7 +263,7 @@ fn all_links_close_at_whatever_stage_they_are() {
 
 #[test]
 fn an_escrow_that_was_funded_and_not_yet_read_when_its_link_closed_comes_back() {
-    let mut world = World::new(105, 2, 0, &short());
+    let mut world = World::alone(105, 2, 0, &short());
     let relay = world.relay(1);
     world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
     world.run_until(0, "funding");
@@ -279,7 +279,7 @@ fn an_escrow_that_was_funded_and_not_yet_read_when_its_link_closed_comes_back() 
 
 #[test]
 fn closing_one_link_leaves_the_others_and_is_remembered() {
-    let mut world = World::new(98, 3, 0, &short());
+    let mut world = World::alone(98, 3, 0, &short());
     world.open(0, 1);
     world.open(0, 2);
     let link = world.link_rows(0).into_iter().find(|l| l.partner == Partner::Relay(relay_id(1))).expect("a link").id;
@@ -298,7 +298,7 @@ fn closing_one_link_leaves_the_others_and_is_remembered() {
 
 #[test]
 fn a_deposit_that_its_payee_never_took_comes_back() {
-    let mut world = World::new(99, 2, 0, &short());
+    let mut world = World::alone(99, 2, 0, &short());
     let relay = world.relay(1);
     world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
     world.run_until(0, "funding");
@@ -317,7 +317,7 @@ fn a_deposit_that_its_payee_never_took_comes_back() {
 
 #[test]
 fn a_lane_that_nobody_uses_gives_its_deposit_back() {
-    let mut world = World::new(101, 2, 0, &Limits { period_secs: 1200, ..short() });
+    let mut world = World::alone(101, 2, 0, &Limits { period_secs: 1200, ..short() });
     world.open(0, 1);
     world.run(1300);
     world.all_is_back(0);
@@ -327,7 +327,7 @@ fn a_lane_that_nobody_uses_gives_its_deposit_back() {
 #[test]
 fn many_lanes_are_used_up_one_after_the_other_while_they_wait_for_their_period() {
     let limits = Limits { period_secs: 500, deposit: amount(UNIT), liquidity_total: amount(2 * UNIT), ..short() };
-    let mut world = World::new(102, 2, 0, &limits);
+    let mut world = World::alone(102, 2, 0, &limits);
     let mut waiting = 0;
     for _ in 0..40 {
         world.pay_for_sure(0, 1, UNIT / 4);
@@ -340,7 +340,7 @@ fn many_lanes_are_used_up_one_after_the_other_while_they_wait_for_their_period()
 
 #[test]
 fn rows_from_before_deposits_came_back_load_and_bring_theirs_back() {
-    let mut world = World::new(103, 2, 0, &short());
+    let mut world = World::alone(103, 2, 0, &short());
     world.open(0, 1);
     world.pay(0, 1, 900).expect("paid");
     world.run(20);

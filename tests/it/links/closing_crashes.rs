@@ -4,7 +4,7 @@ use super::world::*;
 
 /// Pays, flushes, closes; `victim` dies at step `at` from shortly before the refund on. True when it lived to see it.
 fn dies(victim: usize, at: u32, before: bool, blind: bool) -> bool {
-    let mut world = World::new(u64::from(at) + 300, 2, 0, &short());
+    let mut world = World::alone(u64::from(at) + 300, 2, 0, &short());
     world.open(0, 1);
     world.pay(0, 1, 4321).expect("paid");
     world.run(20);

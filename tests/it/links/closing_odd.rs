@@ -7,7 +7,7 @@ use magicwave::gateway::port::LedgerResult;
 #[test]
 fn a_store_that_was_put_back_finds_out_that_the_deposit_is_on_its_way_or_back() {
     for until in ["refunded", "spent"] {
-        let mut world = World::new(104, 2, 0, &short());
+        let mut world = World::alone(104, 2, 0, &short());
         world.open(0, 1);
         world.run(5);
         let backup = world.backup(0);
@@ -25,7 +25,7 @@ fn a_store_that_was_put_back_finds_out_that_the_deposit_is_on_its_way_or_back() 
 
 #[test]
 fn a_store_from_before_the_deposit_landed_finds_it_by_the_escrow_itself() {
-    let mut world = World::new(106, 2, 0, &short());
+    let mut world = World::alone(106, 2, 0, &short());
     let relay = world.relay(1);
     world.step(0, |links, now, rng, out| links.want_payee(now, rng, relay, out));
     world.run_until(0, "funding");
@@ -44,7 +44,7 @@ fn a_store_from_before_the_deposit_landed_finds_it_by_the_escrow_itself() {
 
 #[test]
 fn a_refund_that_is_in_a_ledger_and_did_not_apply_is_signed_anew_under_another_name() {
-    let mut world = World::new(107, 2, 0, &short());
+    let mut world = World::alone(107, 2, 0, &short());
     world.open(0, 1);
     world.close(0);
     // Our clock runs ahead of the ledger's, which takes no refund yet.
@@ -71,7 +71,7 @@ fn a_refund_that_is_in_a_ledger_and_did_not_apply_is_signed_anew_under_another_n
 
 #[test]
 fn a_payee_that_wakes_after_its_time_still_flushes_while_nobody_has_taken_the_deposit_back() {
-    let mut world = World::new(108, 2, 0, &short());
+    let mut world = World::alone(108, 2, 0, &short());
     world.open(0, 1);
     world.pay(0, 1, 700).expect("paid");
     world.close(0);
@@ -88,7 +88,7 @@ fn a_payee_that_wakes_after_its_time_still_flushes_while_nobody_has_taken_the_de
 
 #[test]
 fn what_was_frozen_for_a_flush_that_never_came_stays_with_the_payer_and_in_its_books() {
-    let mut world = World::new(109, 2, 0, &short());
+    let mut world = World::alone(109, 2, 0, &short());
     world.open(0, 1);
     world.pay(0, 1, 700).expect("paid");
     world.min_fee = i64::MAX;

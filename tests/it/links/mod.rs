@@ -12,12 +12,14 @@ mod forgetting;
 #[cfg(feature = "node")]
 mod horizon;
 mod hostile;
+mod lanes;
 mod lost;
 mod opening;
 mod periods;
 mod posing;
 mod random;
 mod restored;
+mod together;
 pub(crate) mod world;
 mod world_circuit;
 pub(crate) mod world_ledger;

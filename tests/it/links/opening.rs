@@ -22,6 +22,9 @@ fn a_client_opens_a_link_to_its_guard_and_a_service_gets_one_from_the_exit() {
     let relay = world.relay(0);
     world.step(2, |links, now, rng, out| links.want_payer(now, rng, relay, out));
     world.run(10);
+    assert_eq!((world.lanes(0).len(), world.lanes(2).len()), (1, 0), "asking alone ties up nothing");
+    world.step(0, |links, now, _, out| links.money_came(now, out));
+    world.run(10);
     let service: Vec<_> = world.lanes(2);
     assert_eq!(service.iter().map(|l| (l.role, l.state.name())).collect::<Vec<_>>(), [(Role::Payee, "open")]);
     assert_eq!(world.lanes(0).len(), 2);
@@ -35,6 +38,7 @@ fn a_service_is_paid_by_the_exit_and_comes_back_to_the_same_link_after_a_restart
     let start = world.node_balance(1);
     for round in 1..=2u64 {
         world.step(1, |links, now, rng, out| links.want_payer(now, rng, relay, out));
+        world.step(0, |links, now, _, out| links.money_came(now, out));
         world.run(10);
         let hop = world.hop();
         let template = world
@@ -142,7 +146,7 @@ use magicwave::gateway::link::Limits;
 
 #[test]
 fn what_is_still_in_an_escrow_that_is_over_is_not_spent_again_on_another() {
-    let mut world = World::new(8, 2, 0, &Limits { liquidity_total: amount(25 * UNIT), ..limits() });
+    let mut world = World::alone(8, 2, 0, &Limits { liquidity_total: amount(25 * UNIT), ..limits() });
     let relay = world.relay(1);
     world.open(0, 1);
     world.pay(0, 1, 5_000).expect("paid");

@@ -98,8 +98,12 @@ pub struct World {
     pub flaky: u32,
     /// The ledger that is asked is far behind: our accounts' number there, and its own.
     pub behind: Option<(i64, u32)>,
+    /// Nobody hears a wish to close: deposits come back alone.
+    pub mute: bool,
     /// Circuits that nodes asked for.
     pub launched: usize,
+    /// What landed: (source of the inner transaction, envelope), oldest first.
+    pub applied: Vec<(AccountKey, Vec<u8>)>,
     /// Messages that were delivered, and to whom.
     pub log: Vec<(usize, Message)>,
 }
@@ -136,7 +140,9 @@ impl World {
             blind: false,
             flaky: 0,
             behind: None,
+            mute: false,
             launched: 0,
+            applied: Vec::new(),
             log: Vec::new(),
         };
         world.transact(&SecretSeed::from_bytes(&network().0), |source| {
@@ -163,6 +169,11 @@ impl World {
             world.fund(number, 1000 * UNIT);
         }
         world
+    }
+
+    /// The same where no payee closes together with its payer: deposits come back alone.
+    pub fn alone(seed: u64, relays: usize, others: usize, limits: &Limits) -> World {
+        World { mute: true, ..World::new(seed, relays, others, limits) }
     }
 
     /// One step of a node: rows, then effects, with the crash that was ordered.
@@ -257,6 +268,7 @@ impl World {
                     fee: applied.outcome.fee.unsigned_abs(),
                     code: code(&applied.outcome.verdict),
                 };
+                self.applied.push((applied.frame.source(), applied.frame.bytes.clone()));
                 self.landed.insert(applied.frame.hash(), result);
             }
             let waiting = std::mem::take(&mut self.waiting);

@@ -58,6 +58,9 @@ impl World {
         } else {
             (circuit.origin, Partner::Relay(self.nodes[circuit.end].relay.expect("a relay")))
         };
+        if self.mute && matches!(message, Message::CloseAsk(_)) {
+            return;
+        }
         self.log.push((to, message.clone()));
         if circuit.stranger && !to_end {
             return;

@@ -1,8 +1,10 @@
 //! What holds over both databases: what is committed comes back, all or nothing, to one process, and adds up.
 use super::rows::*;
 use magicwave::gateway::chain::{PaymentRow, PaymentState};
+use magicwave::gateway::core::policy::{Limits, Mode, Policy, PolicyRow, Rule, Target};
 use magicwave::gateway::link::{EscrowRow, EscrowState, LinkRow, Role};
 use magicwave::gateway::port::{MoneyEvent, RequestOutcome, RequestRow, Row};
+use magicwave::units::Price;
 
 on_both! {
     what_was_committed_comes_back_after_reopening,
@@ -17,6 +19,7 @@ on_both! {
     a_payment_request_is_kept_with_its_last_outcome_and_old_ones_go,
     names_of_strangers_cannot_stop_a_commit,
     lines_about_transactions_name_them,
+    what_a_person_set_last_comes_back_and_yesterday_is_remembered_as_a_pace,
 }
 
 fn what_was_committed_comes_back_after_reopening(place: &Place) {
@@ -210,4 +213,29 @@ fn lines_about_transactions_name_them(place: &Place) {
     let found: Vec<_> = reader.transactions(10).expect("transactions").into_iter().map(|e| (e.what, e.tx)).collect();
     assert_eq!(found, [("escrow_funded".to_owned(), Some([2; 32])), ("flush_landed".to_owned(), Some([1; 32]))]);
     assert_eq!(reader.events(10).expect("events")[1], silent);
+}
+
+fn what_a_person_set_last_comes_back_and_yesterday_is_remembered_as_a_pace(place: &Place) {
+    let mut store = place.open();
+    assert_eq!(store.load(1, DAY).expect("loaded").policy, None);
+    let [first, last] = [Mode::Ask, Mode::Never].map(|mode| {
+        let limits = Limits {
+            day: amount(100),
+            site: amount(10),
+            kinds: [amount(100); 3],
+            price_ceilings: [Price(1); 3],
+            fee_ceiling: amount(1),
+        };
+        let rule = Rule { target: Target::Site("shop.example".into()), mode, day: None };
+        let current = Policy::new(limits.clone()).with_rules([rule]).expect("a rule");
+        PolicyRow { configured: Policy::new(limits), current }
+    });
+    store.commit(&[Row::Policy(first.clone().into())]).expect("committed");
+    store.commit(&[Row::Policy(first.into()), Row::Policy(last.clone().into())]).expect("committed");
+    store.commit(&[Row::Payment(payment(1, 9 * DAY + 5, "tor", 77).into())]).expect("committed");
+    drop(store);
+    let snapshot = place.open().load(1, 10 * DAY).expect("loaded");
+    assert_eq!(snapshot.policy, Some(last));
+    let spent = snapshot.spent(10 * DAY);
+    assert_eq!((spent.before, spent.kinds[0]), (amount(77), amount(0)));
 }

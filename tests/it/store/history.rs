@@ -2,13 +2,14 @@
 use super::rows::*;
 use magicwave::gateway::chain::{PaymentRow, PaymentState};
 use magicwave::gateway::port::{RequestOutcome, Row};
-use magicwave::store::{BINS_MAX, Bin, Spending, Sum};
+use magicwave::store::{BINS_MAX, Bin, PaymentsWhere, Spending, Sum};
 use std::collections::BTreeMap;
 
 on_both! {
     a_history_has_every_bin_and_each_row_is_in_its_own,
     a_history_without_end_or_with_too_many_bins_is_refused,
     spending_is_added_up_by_day_site_and_service,
+    payments_are_read_page_by_page_and_by_name,
 }
 
 fn sum(payments: u64, stroops: u64) -> Sum {
@@ -83,4 +84,38 @@ fn spending_is_added_up_by_day_site_and_service(place: &Place) {
     let reader = place.reader();
     assert_eq!(reader.spending(0, u64::MAX, 10).expect("spending"), expected);
     assert_eq!(reader.spending(0, 21 * DAY, 1).expect("spending"), expected[1..2]);
+}
+
+fn payments_are_read_page_by_page_and_by_name(place: &Place) {
+    let mut store = place.open();
+    let other = PaymentRow { site: Some("other.example".into()), ..payment(6, 30, "http", 1) };
+    // Three of one moment: a page may end between them.
+    let rows = [
+        payment(1, 10, "tor", 1),
+        payment(2, 20, "tor", 1),
+        payment(3, 20, "http", 1),
+        payment(4, 20, "tor", 1),
+        payment(5, 30, "tor", 1),
+        other,
+    ];
+    store.commit(&rows.map(|row| Row::Payment(row.into()))).expect("committed");
+    let reader = place.reader();
+    let ids = |which: PaymentsWhere| -> Vec<u8> {
+        reader.payments_where(&which).expect("payments").iter().map(|row| row.id[0]).collect()
+    };
+    let all = PaymentsWhere { limit: 10, ..PaymentsWhere::default() };
+    assert_eq!(ids(all.clone()), [6, 5, 4, 3, 2, 1]);
+    let (mut seen, mut before) = (Vec::new(), None);
+    loop {
+        let page = reader.payments_where(&PaymentsWhere { limit: 2, before, ..all.clone() }).expect("a page");
+        let Some(last) = page.last() else { break };
+        before = Some((last.at, last.id));
+        seen.extend(page.iter().map(|row| row.id[0]));
+    }
+    assert_eq!(seen, [6, 5, 4, 3, 2, 1], "each once");
+    assert_eq!(ids(PaymentsWhere { since: 20, ..all.clone() }), [6, 5, 4, 3, 2]);
+    assert_eq!(ids(PaymentsWhere { since: u64::MAX, ..all.clone() }), [0u8; 0]);
+    assert_eq!(ids(PaymentsWhere { service: Some("tor".into()), before: Some((20, [4; 16])), ..all.clone() }), [2, 1]);
+    assert_eq!(ids(PaymentsWhere { site: Some("example.org:80".into()), ..all.clone() }), [3]);
+    assert_eq!(ids(PaymentsWhere { site: Some("other' OR '1'='1".into()), ..all }), [0u8; 0]);
 }

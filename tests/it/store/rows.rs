@@ -153,6 +153,7 @@ pub fn payment(id: u8, at: u64, service: &str, total: u64) -> PaymentRow {
         service: service.into(),
         site: (service == "http").then(|| "example.org:80".into()),
         total: amount(total),
+        lock: None,
         payees: vec![share],
         create_ms: 1,
         sign_ms: 2,
@@ -177,6 +178,7 @@ pub fn request(id: u32, at: u64, outcome: RequestOutcome) -> RequestRow {
 
 pub fn hop(id: u8) -> HopRow {
     HopRow {
+        locked: false,
         hop_id: [id; 16],
         amount_in: amount(9),
         amount_out: amount(8),

@@ -1,5 +1,6 @@
 //! The paid side: sessions of circuits and web sessions, requests, claims in and claims onwards.
 mod forward;
+mod locked;
 mod session;
 
 use super::HopRow;
@@ -90,7 +91,7 @@ impl Serve {
         let way = self.ways.entry(circ).or_default();
         way.prev = prev;
         way.next = next;
-        if self.sessions.contains_key(&Key::Circuit(circ)) {
+        if self.has_paid(Key::Circuit(circ)) {
             self.open_onwards(now, rng, links, circ, out);
         }
     }
@@ -117,7 +118,7 @@ impl Serve {
             session.used_at = now;
         }
         let answer = match message {
-            Message::Hello(hello) => return self.on_hello(now, rng, links, key, own, &hello, out),
+            Message::Hello(hello) => return self.on_hello(now, rng, key, own, &hello, out),
             Message::Create(create) => self.on_create(now, rng, links, key, &create, out),
             Message::Sign(sign) => self.on_sign(now, rng, links, key, &sign, out),
             Message::Deliver(deliver) => self.on_deliver(now, rng, links, key, &deliver, out),
@@ -127,10 +128,18 @@ impl Serve {
         vec![answer.unwrap_or_else(|(subject, code)| no(subject, code))]
     }
 
+    /// A client of this circuit has paid us: whoever it goes on to may be paid next. Before that no stranger's word ties
+    /// up a deposit of ours.
     fn open_onwards(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
-        if let Some(next) = self.ways.get(&circ).and_then(|w| w.next.as_ref()).filter(|next| next.speaks) {
-            links.want_payee(now, rng, next.relay, out);
+        match self.ways.get(&circ).map(|w| w.next.as_ref()) {
+            Some(Some(next)) if next.speaks => links.want_payee(now, rng, next.relay, out),
+            Some(None) => links.money_came(now, out),
+            _ => {}
         }
+    }
+
+    fn has_paid(&self, key: Key) -> bool {
+        self.sessions.get(&key).is_some_and(|s| !s.paid.is_zero())
     }
 
     fn forget(&mut self, key: Key) {

@@ -4,7 +4,6 @@ use crate::gateway::core::codec;
 use crate::gateway::core::message::*;
 use crate::gateway::core::price;
 use crate::gateway::core::request::{self, Standing};
-use crate::gateway::link::Links;
 use crate::gateway::port::*;
 use crate::units::{CELL_BYTES, Stroops};
 use rand::Rng;
@@ -43,7 +42,6 @@ impl Serve {
         &mut self,
         now: u64,
         rng: &mut impl Rng,
-        links: &mut Links,
         key: Key,
         own: Option<Counted>,
         hello: &Hello,
@@ -60,11 +58,10 @@ impl Serve {
         if let (Some(own), Some(session)) = (own, self.sessions.get_mut(&key)) {
             session.units = own;
         }
-        if let Key::Circuit(circ) = key {
-            match self.ways.get(&circ).and_then(|w| w.next.as_ref()) {
-                Some(next) if !next.speaks => look_again(circ, out),
-                _ => self.open_onwards(now, rng, links, circ, out),
-            }
+        if let Key::Circuit(circ) = key
+            && self.ways.get(&circ).and_then(|w| w.next.as_ref()).is_some_and(|next| !next.speaks)
+        {
+            look_again(circ, out);
         }
         let Some(session) = self.sessions.get(&key) else { return Vec::new() };
         let offer = Message::Offer(session.offer.clone());
@@ -230,7 +227,7 @@ impl Serve {
             amount_paid: s.paid,
             state: s.state,
         };
-        Some(request::build(&s.offer, standing, id, [0; 32], now / 1000, REQUEST_SECS))
+        Some(request::build(&s.offer, standing, id, now / 1000, REQUEST_SECS))
     }
 
     pub(super) fn credit(&mut self, key: Key, amount: Stroops, out: &mut Out) {
