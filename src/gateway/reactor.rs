@@ -101,8 +101,9 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
     /// Handles events that came at the same time: all of them, then their rows in one commit, then their effects one by
     /// one. The only order in which anything leaves a node (invariant 1). Errors as [`Store::commit`]; then none left.
     pub fn step(&mut self, now: u64, batch: impl IntoIterator<Item = Event>) -> Result<()> {
-        let (mut out, mut handled) = (Out::default(), 0);
+        let (mut out, mut handled, mut tick) = (Out::default(), 0, false);
         for event in batch {
+            tick |= event == Event::Tick;
             handled += u64::from(event != Event::Tick);
             self.gateway.handle(now, &mut self.rng, event, &mut out);
         }
