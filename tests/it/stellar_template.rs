@@ -4,7 +4,7 @@ use magicwave::gateway::core::message::{AccountKey, Signature};
 use magicwave::stellar::asset::Asset;
 use magicwave::stellar::keys::{SecretSeed, account_id, parse_account_id};
 use magicwave::stellar::network::NetworkId;
-use magicwave::stellar::template::{self, EscrowTerms, MAX_EPOCH, Source, Unsigned, ops};
+use magicwave::stellar::template::{self, EscrowTerms, MAX_EPOCH, NetSide, NetTerms, Source, Unsigned, ops};
 use magicwave::units::Stroops;
 use stellar_base::xdr::{
     FeeBumpTransactionInnerTx, Limits, MuxedAccount, OperationBody, Preconditions, ReadXdr, SignerKey, Transaction,
@@ -196,6 +196,115 @@ fn both_sides_build_and_check_the_same_from_their_keys() {
     ] {
         assert_eq!(refused.expect_err("foreign key").code, "MW-TX-4");
     }
+}
+
+#[test]
+fn the_close_does_what_the_refund_does_without_waiting_by_the_number_of_an_epoch() {
+    let recording = Recording::read();
+    let seed = |byte: u8| SecretSeed::from_bytes(&[byte; 32]);
+    let (payer, payee) = (seed(1), seed(2));
+    let terms = EscrowTerms { payer_signer: payer.public(), payee_signer: payee.public(), ..recording.first_escrow() };
+    let refund = transaction(&template::refund(&terms).expect("valid"));
+    let close = transaction(&template::close(&terms, 3).expect("valid"));
+    let claim = transaction(&template::claim(&terms, 3, Stroops::new(7).expect("7")).expect("valid"));
+    assert_eq!((close.operations, close.fee), (refund.operations, 0));
+    assert_eq!((close.seq_num, close.cond), (claim.seq_num, claim.cond), "alternatives of each other");
+    let signed = template::sign_close(&terms, 3, &payee).expect("own key");
+    template::complete_close(&terms, 3, &payer, &signed).expect("both");
+    for (epoch, key, signature, code) in
+        [(4, &payer, signed, "MW-KEY-2"), (3, &payee, signed, "MW-TX-4"), (3, &payer, [7; 64], "MW-KEY-2")]
+    {
+        assert_eq!(template::complete_close(&terms, epoch, key, &signature).expect_err("wrong").code, code);
+    }
+    assert_eq!(template::sign_close(&terms, 3, &payer).expect_err("foreign").code, "MW-TX-4");
+    assert_eq!(template::close(&terms, MAX_EPOCH + 1).expect_err("no epoch").code, "MW-TERMS-5");
+}
+
+/// Two escrows of one pair; the proposer of what settles both has key 2 as payee and 3 as payer.
+fn pair(recording: &Recording) -> NetTerms {
+    let seed = |byte: u8| SecretSeed::from_bytes(&[byte; 32]).public();
+    let one = EscrowTerms {
+        asset: recording.magic(),
+        payer_signer: seed(1),
+        payee_signer: seed(2),
+        payer_account: seed(5),
+        payee_account: seed(6),
+        escrow: seed(7),
+        ..recording.first_escrow()
+    };
+    let other = EscrowTerms {
+        payer_signer: seed(3),
+        payee_signer: seed(4),
+        payer_account: seed(6),
+        payee_account: seed(5),
+        escrow: seed(8),
+        ..one
+    };
+    let stroops = |n: u64| Stroops::new(n).expect("in range");
+    let side =
+        |terms, epoch, amount, landed| NetSide { terms, epoch, amount: stroops(amount), landed: stroops(landed) };
+    NetTerms { inward: side(one, 4, 70, 5), outward: side(other, 9, 100, 0), sequence: 77, max_time: 1000 }
+}
+
+#[test]
+fn a_net_settlement_shows_each_escrow_whole_and_moves_the_difference() {
+    let terms = pair(&Recording::read());
+    let tx = transaction(&template::net(&terms).expect("valid"));
+    assert_eq!((tx.seq_num.0, tx.fee), (77, 0));
+    let Preconditions::Time(bounds) = &tx.cond else { panic!("no end") };
+    assert_eq!((bounds.min_time.0, bounds.max_time.0), (0, 1000));
+    let deposit = 500 * i64::try_from(XLM).expect("small");
+    let moved: Vec<i64> = tx
+        .operations
+        .iter()
+        .filter_map(|op| match &op.body {
+            OperationBody::Payment(payment) => Some(payment.amount),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(moved, [deposit - 5, deposit - 5, deposit, deposit - 30, 30]);
+    let bumps: Vec<i64> = tx
+        .operations
+        .iter()
+        .filter_map(|op| match &op.body {
+            OperationBody::BumpSequence(bump) => Some(bump.bump_to.0),
+            _ => None,
+        })
+        .collect();
+    let numbers = [&terms.inward, &terms.outward].map(|s| s.terms.claim_sequence(s.epoch).expect("an epoch"));
+    assert_eq!((bumps, tx.operations.len()), (numbers.to_vec(), 7));
+    // The other way round the proposer keeps the difference, and nothing is passed on.
+    let swapped = NetTerms { outward: NetSide { amount: Stroops::new(1).expect("1"), ..terms.outward }, ..terms };
+    assert_eq!((swapped.set_off().get(), terms.set_off().get()), (1, 70));
+    assert_eq!(transaction(&template::net(&swapped).expect("valid")).operations.len(), 6);
+}
+
+#[test]
+fn a_net_settlement_of_what_is_no_pair_or_not_covered_is_refused() {
+    let good = pair(&Recording::read());
+    let code = |terms: NetTerms| template::net(&terms).map_err(|error| error.code).err();
+    let stroops = |n: u64| Stroops::new(n).expect("in range");
+    assert_eq!(code(good), None);
+    let strange = EscrowTerms { payee_account: [9; 32], ..good.outward.terms };
+    for terms in [
+        NetTerms { outward: good.inward, ..good },
+        NetTerms { outward: NetSide { terms: strange, ..good.outward }, ..good },
+        NetTerms { inward: NetSide { amount: Stroops::ZERO, ..good.inward }, ..good },
+        NetTerms { inward: NetSide { amount: stroops(500 * XLM), ..good.inward }, ..good },
+        NetTerms { max_time: 0, ..good },
+        NetTerms { sequence: 0, ..good },
+    ] {
+        assert_eq!(code(terms), Some("MW-TX-10"), "{terms:?}");
+    }
+    let seed = |byte: u8| SecretSeed::from_bytes(&[byte; 32]);
+    let others = template::sign_net(&good, &seed(1), &seed(4)).expect("own keys");
+    template::complete_net(&good, &seed(6), &seed(2), &seed(3), &others).expect("all");
+    assert_eq!(template::sign_net(&good, &seed(4), &seed(1)).expect_err("swapped").code, "MW-TX-4");
+    let [a, b] = others;
+    let wrong = template::complete_net(&good, &seed(6), &seed(2), &seed(3), &[b, a]);
+    assert_eq!(wrong.expect_err("swapped").code, "MW-KEY-2");
+    let wrong = template::complete_net(&good, &seed(5), &seed(2), &seed(3), &others);
+    assert_eq!(wrong.expect_err("another account").code, "MW-TX-4");
 }
 
 #[test]

@@ -9,7 +9,6 @@ use super::limits::{BACKED_MS, MAX_LANES, MAX_UNTRIED};
 use super::links::Links;
 use super::rows::{EscrowRow, Role};
 use crate::gateway::core::message::Id;
-use crate::gateway::port::Out;
 use crate::units::Stroops;
 
 /// A lane that is wanted, and what is out already.
@@ -58,19 +57,8 @@ pub(super) fn verdict(wish: &Wish) -> Verdict {
 impl Links {
     /// A claim was credited to a client whose circuit ends here, or a client that paid so before wants to pay again: a
     /// service that asked for a link may be what it goes on to.
-    pub fn money_came(&mut self, now_ms: u64, out: &mut Out) {
-        self.backed_ms = now_ms;
-        let asking: Vec<Id> = self
-            .links
-            .values()
-            .filter(|l| l.row.role == Role::Payer && !l.row.dials && !l.tentative && l.circ.is_some())
-            .filter(|l| self.open_lane(&l.row.id).is_none())
-            .map(|l| l.row.id)
-            .take(MAX_UNTRIED)
-            .collect();
-        for link in asking {
-            self.plan_if_needed(now_ms, &link, out);
-        }
+    pub fn money_came(&mut self, now_ms: u64) {
+        self.backed_ms = now_ms; // the next tick looks who asked
     }
 
     /// May another lane of this link be opened?

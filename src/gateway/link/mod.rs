@@ -28,6 +28,7 @@
 //!   the close → ledger, reclaim → ledger                   (together)
 //!   E silent for O: R → ledger, reclaim → ledger          (alone; nothing is said)
 //! ```
+mod agreed;
 mod call_back;
 mod claim;
 mod close;

@@ -185,7 +185,7 @@ impl World {
         world.with(SITE, |g, now, rng, out| g.links.want_payer(now, rng, exit, out));
         for _ in 0..200 {
             // As if some client had paid the exit.
-            world.with(N3, |g, now, _, out| g.links.money_came(now, out));
+            world.with(N3, |g, now, _, _| g.links.money_came(now));
             world.run(1);
             let ready = world.rows::<LinkRow>(N3).iter().any(|l| l.role == Role::Payer && !l.dials);
             let open = world.lanes(N3).iter().any(|l| l.role == Role::Payer && l.state.name() == "open");

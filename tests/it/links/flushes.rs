@@ -197,3 +197,50 @@ fn a_lane_from_before_forwarding_was_counted_is_read() {
     let old: magicwave::gateway::link::EscrowRow = serde_json::from_value(old.into()).expect("a row of before");
     assert_eq!(old, world.lanes(1)[0]);
 }
+
+#[test]
+fn flushes_come_at_times_that_no_payment_tells() {
+    let mut gaps = std::collections::BTreeSet::new();
+    for seed in 40..52 {
+        let limits = Limits { flush_jitter_secs: 60, period_secs: 6000, denomination: amount(1), ..limits() };
+        let mut world = World::new(seed, 2, 0, &limits);
+        world.open(0, 1);
+        world.run(2);
+        let start = world.now_ms;
+        world.pay(0, 1, 500).expect("paid");
+        while world.count(1, "flush_submitted") == 0 {
+            world.run(1);
+            assert!(world.now_ms - start <= 121_000, "an interval and its jitter at most");
+        }
+        let gap = (world.now_ms - start) / 1000;
+        assert!(gap >= 57, "an interval at least, less what ran before: {gap}");
+        gaps.insert(gap);
+    }
+    assert!(gaps.len() >= 6 && gaps.last() > Some(&80), "{gaps:?}");
+}
+
+#[test]
+fn an_epoch_that_is_due_takes_nothing_that_would_keep_it_from_being_flushed() {
+    let limits = Limits { flush_jitter_secs: 0, period_secs: 6000, denomination: amount(1), ..limits() };
+    let mut world = World::new(53, 2, 0, &limits);
+    world.open(0, 1);
+    world.run(1);
+    let escrow = world.lanes(1)[0].escrow;
+    let takes = |world: &World, node: usize, secs| world.nodes[node].links.takes_locks(world.now_ms, &escrow, secs);
+    assert!(takes(&world, 0, 30) && takes(&world, 1, 30));
+    assert!(!takes(&world, 1, 90), "the flush comes first");
+    world.pay(0, 1, 500).expect("paid");
+    world.run(40);
+    assert!(!takes(&world, 1, 30) && takes(&world, 1, 5));
+    world.min_fee = i64::MAX;
+    while world.lanes(1)[0].frozen.is_none() {
+        world.run(1);
+    }
+    assert!(!takes(&world, 1, 1) && !takes(&world, 0, 1), "frozen");
+    world.min_fee = 0;
+    world.run(10);
+    assert!(takes(&world, 1, 1) && takes(&world, 0, 1), "the next epoch");
+    // Six sixteenths of the period after the last landing it is due whatever the schedule says.
+    assert!(takes(&world, 0, 2000) && !takes(&world, 0, 2250));
+    assert!(!world.nodes[0].links.takes_locks(world.now_ms, &[8; 32], 1));
+}

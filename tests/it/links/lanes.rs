@@ -94,7 +94,7 @@ fn services_that_ask_get_few_deposits_before_anything_is_paid_to_them() {
     world.run(20);
     assert_eq!(world.lanes(0).len(), 0, "without money none");
     for _ in 0..20 {
-        world.step(0, |links, now, _, out| links.money_came(now, out));
+        world.step(0, |links, now, _, _| links.money_came(now));
         world.run(2);
     }
     let states: Vec<_> = world.lanes(0).iter().map(|l| l.state.name()).collect();
@@ -118,7 +118,7 @@ fn services_that_ask_get_few_deposits_before_anything_is_paid_to_them() {
     // What was used counts no more; but past a minute without money nobody gets any.
     world.run(10);
     assert_eq!(world.lanes(0).len(), 4);
-    world.step(0, |links, now, _, out| links.money_came(now, out));
+    world.step(0, |links, now, _, _| links.money_came(now));
     world.run(10);
     assert_eq!(world.lanes(0).len(), 5);
 }
@@ -131,7 +131,7 @@ fn one_payee_gets_four_lanes_at_most_whatever_links_it_makes() {
         // Each start forgets the link that it has, and asks for another one.
         world.roll_back(1, Default::default());
         world.step(1, |links, now, rng, out| links.want_payer(now, rng, relay, out));
-        world.step(0, |links, now, _, out| links.money_came(now, out));
+        world.step(0, |links, now, _, _| links.money_came(now));
         world.run(10);
     }
     assert_eq!(world.lanes(0).iter().filter(|l| l.role == Role::Payer).count(), 4);

@@ -23,7 +23,7 @@ fn a_client_opens_a_link_to_its_guard_and_a_service_gets_one_from_the_exit() {
     world.step(2, |links, now, rng, out| links.want_payer(now, rng, relay, out));
     world.run(10);
     assert_eq!((world.lanes(0).len(), world.lanes(2).len()), (1, 0), "asking alone ties up nothing");
-    world.step(0, |links, now, _, out| links.money_came(now, out));
+    world.step(0, |links, now, _, _| links.money_came(now));
     world.run(10);
     let service: Vec<_> = world.lanes(2);
     assert_eq!(service.iter().map(|l| (l.role, l.state.name())).collect::<Vec<_>>(), [(Role::Payee, "open")]);
@@ -38,7 +38,7 @@ fn a_service_is_paid_by_the_exit_and_comes_back_to_the_same_link_after_a_restart
     let start = world.node_balance(1);
     for round in 1..=2u64 {
         world.step(1, |links, now, rng, out| links.want_payer(now, rng, relay, out));
-        world.step(0, |links, now, _, out| links.money_came(now, out));
+        world.step(0, |links, now, _, _| links.money_came(now));
         world.run(10);
         let hop = world.hop();
         let template = world

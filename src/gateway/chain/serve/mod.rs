@@ -133,7 +133,7 @@ impl Serve {
     fn open_onwards(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
         match self.ways.get(&circ).map(|w| w.next.as_ref()) {
             Some(Some(next)) if next.speaks => links.want_payee(now, rng, next.relay, out),
-            Some(None) => links.money_came(now, out),
+            Some(None) => links.money_came(now),
             _ => {}
         }
     }
