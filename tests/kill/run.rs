@@ -60,7 +60,7 @@ fn run(course: &Course, pool: &mut Pool) -> Result<Report> {
     let mut all = Vec::new();
     if !report.stuck.is_empty() {
         let seen = pictures(&mut sim)?;
-        report.stuck.extend(open_lanes(&seen).into_iter().map(|(node, lane)| format!("node {node} then: {lane:?}")));
+        report.stuck.extend(seen.iter().enumerate().map(|(node, p)| format!("node {node} has {}", p.status)));
     }
     sim.tick_ms = 2_000; // little happens any more
     for _ in 0..CLOSINGS {
