@@ -142,7 +142,20 @@ fn audit_client(all: &[Picture], report: &mut Report) {
         client.payments.iter().filter(|p| which(p)).map(|p| p.total.get()).sum()
     };
     let done = |p: &PaymentRow| p.state == PaymentState::Complete;
-    let paid = sum(&|p| p.lock.is_none() || done(p));
+    let folded: BTreeSet<Id> =
+        client.events.iter().filter(|e| e.what == "claim_signed").filter_map(|e| e.hop).collect();
+    // A lock is paid once a plain claim stands for it. The row of a client that died then may go on saying `signed`.
+    let paid = sum(&|p| p.lock.is_none_or(|own| folded.contains(&own)));
+    for row in &client.payments {
+        let wrong = match row.lock.map(|own| folded.contains(&own)) {
+            Some(true) => row.state == PaymentState::Expired,
+            Some(false) => row.state == PaymentState::Complete,
+            None => false,
+        };
+        if wrong {
+            report.doubled.push(format!("a locked payment says that it is {}: {row:?}", row.state.name()));
+        }
+    }
     if signed != paid {
         report.doubled.push(format!("the client signed {signed} for payments of {paid}: {:#?}", client.payments));
     }

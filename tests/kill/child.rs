@@ -107,10 +107,11 @@ fn begin(be: &Be, line: &Shared) -> Result<Process> {
 
 fn picture(process: &mut Process, now: u64) -> Result<Picture> {
     process.store_mut().write(&[])?;
+    let status = serde_json::to_value(process.gateway().status().links).unwrap_or_default();
     let Gated { store, reader, .. } = process.store_mut();
     let Snapshot { links, escrows, hops, payments, .. } = store.load(1 << 20, now)?;
     let events = reader.events(1 << 20)?;
-    Ok(Picture { links, escrows, hops, payments, events, wrong: reader.check()?.wrong })
+    Ok(Picture { links, escrows, hops, payments, events, status, wrong: reader.check()?.wrong })
 }
 
 fn obey(process: &mut Option<Process>, order: Order, line: &Shared) -> Result<Word> {

@@ -58,6 +58,10 @@ fn run(course: &Course, pool: &mut Pool) -> Result<Report> {
     sim.weather = Weather::default();
     report.stuck.extend(play(&mut sim, course.last)?);
     let mut all = Vec::new();
+    if !report.stuck.is_empty() {
+        let seen = pictures(&mut sim)?;
+        report.stuck.extend(seen.iter().enumerate().map(|(node, p)| format!("node {node} has {}", p.status)));
+    }
     sim.tick_ms = 2_000; // little happens any more
     for _ in 0..CLOSINGS {
         close(&mut sim)?;

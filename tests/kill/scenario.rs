@@ -11,6 +11,8 @@ use magicwave::gateway::port::{Answer, CircuitId, Event};
 const PATIENCE_MS: u64 = 900_000;
 /// tor builds another circuit for a stream that got nothing for so long.
 const CIRCUIT_MS: u64 = 30_000;
+/// Cells of a response of the site that asks for money.
+const ANSWER_CELLS: u64 = 8;
 
 /// How much happens.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +96,9 @@ impl Person {
         let need = u64::from(sim.setup().window_bytes) / 2;
         let (mut moved, mut paid) = (sim.now, false);
         while sim.now < end {
+            // Question and answer ride the circuit, whose hops are paid for that: the exit opens no link before.
+            let circ = self.circuit(sim);
+            sim.flow(circ, ANSWER_CELLS);
             let call = sim.require(self.session, need);
             match self.wait(sim, call)? {
                 Some(Answer::Serve { session, .. }) => {

@@ -66,6 +66,8 @@ pub struct Picture {
     pub hops: Vec<HopRow>,
     pub payments: Vec<PaymentRow>,
     pub events: Vec<MoneyEvent>,
+    /// The links as the process has them in memory, for people.
+    pub status: serde_json::Value,
     /// What its own check finds wrong.
     pub wrong: Vec<String>,
 }

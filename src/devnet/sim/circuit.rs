@@ -110,7 +110,12 @@ impl<N: Node> Sim<N> {
             _ => return,
         };
         let Some(message) = over_the_wire(&message) else { return };
+        let talk = self.routes.get(&circ).is_some_and(|route| route.kind == Kind::Talk);
         if self.chance(self.weather.loss) {
+            // Circuits lose nothing while they last: what link partners say gets lost with the circuit.
+            if talk {
+                self.cut(circ);
+            }
             return;
         }
         let way = self.hop_ms.saturating_mul(k as u64 + 1);

@@ -50,7 +50,7 @@ pub trait Node {
 /// How badly the world behaves, in percent of the messages (of the ledger's answers).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Weather {
-    /// Messages that do not arrive.
+    /// Messages that do not arrive; the circuits of link partners end over it.
     pub loss: u32,
     /// Messages that arrive twice.
     pub repeat: u32,

@@ -62,7 +62,7 @@ impl Default for Setup {
             world: 1,
             seed: 1,
             deposit: 10 * 10_000_000,
-            period_secs: 60,
+            period_secs: 120,
             flush_secs: (20, 5),
             window_bytes: 1 << 17,
             max_links: Limits::default().max_anonymous_links,

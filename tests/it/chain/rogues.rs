@@ -85,9 +85,7 @@ fn a_client_that_lies_about_the_difference_of_two_locks_makes_a_payment_that_nob
     let Message::Signed(signed) = say(&mut world, circ, N2, Message::Sign(bent)) else { panic!("no signature") };
     // N3 gets a claim under a lock that no secret of the site opens; the site refuses what comes of it.
     let mut ours = world.lanes(N2).into_iter().filter(|l| l.role == Role::Payer);
-    let Some(next) = ours.find_map(|l| l.lock) else {
-        panic!("N2 signed nothing")
-    };
+    let Some(next) = ours.find_map(|l| l.lock) else { panic!("N2 signed nothing") };
     assert!(next.max_time > world.now / 1000 && !signed.claim.sealed.is_empty());
     world.run(80);
     assert_eq!([CLIENT, N1, N2, N3].map(|n| world.books(n).1).to_vec(), before);
