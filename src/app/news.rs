@@ -174,6 +174,7 @@ mod tests {
             deposit: stroops(100),
             total: stroops(total),
             claimed: stroops(total),
+            netted: stroops(0),
             landed: stroops(10),
             epoch: 0,
             flushing: false,
