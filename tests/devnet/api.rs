@@ -152,3 +152,73 @@ async fn put(socket: PathBuf, body: Value) -> Result<Value, String> {
     let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).expect("JSON");
     if answer.starts_with("HTTP/1.1 200") { Ok(body) } else { Err(body["code"].as_str().expect("a code").to_owned()) }
 }
+
+/// A relay's daemon that reaches nobody: tor's network is off, and its ledger's port is closed.
+fn offline(dir: &std::path::Path, port: u16) -> magicwave::config::GatewayConfig {
+    use magicwave::stellar::keys::{SecretSeed, account_id};
+    let seed = dir.join("seed");
+    magicwave::wallet::Wallet::load_or_create(&seed).expect("a wallet");
+    let issuer = account_id(&SecretSeed::from_bytes(&[7; 32]).public());
+    let text = format!(
+        "role = \"relay\"\nstate_dir = {:?}\napi_socket = {:?}\napi_listen = \"127.0.0.1:{port}\"\n\
+         api_origins = [\"{PAGE}\"]\n[wallet]\nseed_file = {seed:?}\n\
+         [ledger]\nloopback_for_tests = \"127.0.0.1:9\"\npassphrase = \"devnet\"\nasset_code = \"MWT\"\n\
+         asset_issuer = \"{issuer}\"\n\
+         [offer]\nprice = 1024\nfee = 8\ncredit_bytes = 65278\nahead_bytes = 4194304\nquote_secs = 3600\n",
+        dir.join("state"),
+        dir.join("api.sock")
+    );
+    magicwave::config::GatewayConfig::parse(&text).expect("a configuration")
+}
+
+/// A page that may ask.
+const PAGE: &str = "chrome-extension://abcdefghijklmnopabcdefghijklmnop";
+
+/// The answer to a GET at the port.
+async fn get(port: u16, path: &str, more: &str) -> std::io::Result<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    let head = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n{more}\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("in time")?;
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_serves_its_port_for_the_configured_page_and_says_what_it_cannot_see() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let port = magicwave::devnet::network::ports::free(1).expect("a port")[0];
+    let config = offline(dir.path(), port);
+    std::fs::create_dir(dir.path().join("state")).expect("made");
+    std::fs::write(dir.path().join("gateway.toml"), config.render().expect("renders")).expect("written");
+    let torrc = format!("DataDirectory {}\nSocksPort 0\nDisableNetwork 1\n", dir.path().join("tor").display());
+    std::fs::write(dir.path().join("torrc"), torrc).expect("written");
+    let mut daemon = tokio::process::Command::new(env!("CARGO_BIN_EXE_magicwave"));
+    daemon.arg("tor").arg("-f").arg(dir.path().join("torrc")).arg("--gateway").arg(dir.path().join("gateway.toml"));
+    daemon.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).kill_on_drop(true);
+    let mut daemon = daemon.stderr(std::process::Stdio::null()).spawn().expect("starts");
+    until("the daemon serves its port", Duration::from_secs(30), async || get(port, "/", "").await.is_ok()).await;
+
+    let token = std::fs::read_to_string(dir.path().join("api.token")).expect("a token");
+    let bearer = format!("authorization: Bearer {token}\r\n");
+    let page = format!("{bearer}origin: {PAGE}\r\n");
+    let said = get(port, "/api/balance", &page).await.expect("an answer");
+    assert!(
+        said.starts_with("HTTP/1.1 200") && said.contains(&format!("access-control-allow-origin: {PAGE}")),
+        "{said}"
+    );
+    let balance: Value = serde_json::from_str(said.split_once("\r\n\r\n").expect("a body").1).expect("JSON");
+    // Nothing was seen of the ledger, and it does not pretend to.
+    assert_eq!(balance["ledger"], Value::Null, "{balance}");
+    assert!(balance["failed"]["code"].as_str().is_some_and(|code| code.starts_with("MW-HZN-")), "{balance}");
+    for (more, code) in [
+        (String::new(), "MW-API-4"),
+        (format!("{bearer}origin: https://evil.example\r\n"), "MW-API-14"),
+        (format!("{bearer}sec-fetch-site: cross-site\r\n"), "MW-API-15"),
+        (format!("{bearer}host: localhost:{port}\r\n"), "MW-API-13"),
+    ] {
+        assert!(get(port, "/api/balance", &more).await.expect("an answer").contains(code), "{more}");
+    }
+    daemon.kill().await.expect("ends");
+}
