@@ -1,5 +1,6 @@
 -- Version 2 to 3: the shape that PostgreSQL has too (every row says whose it is; a file has one node, number 1), payment
--- requests, what a person set while the node ran, the ledger transaction of a line of the journal, and out of the bodies what is added up or looked for.
+-- requests, what a person set while the node ran, the ledger transaction of a line of the journal, and out of the bodies
+-- what is added up or looked for.
 DROP VIEW balances;
 DROP INDEX hops_at;
 DROP INDEX payments_at;
