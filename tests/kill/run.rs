@@ -211,7 +211,7 @@ fn every_step_of_every_machine_is_killed_once() {
 #[test]
 fn every_step_of_every_machine_under_locks_is_killed_once_and_nobody_loses_a_stroop() {
     let count = barriers(strict(fixed()));
-    let (step, of) = (if is_long() { 1 } else { 3 }, |after| strict(one_kill(after)));
+    let (step, of) = (if is_long() { 1 } else { 6 }, |after| strict(one_kill(after)));
     let sum = all("strict-barrier", count.div_ceil(step), |n| of(n * step));
     sum.end("a kill at barriers, under locks");
     assert_eq!(sum.risk, 0, "under locks a client loses nothing");
@@ -219,7 +219,7 @@ fn every_step_of_every_machine_under_locks_is_killed_once_and_nobody_loses_a_str
 
 #[test]
 fn kills_and_bad_weather_at_random_under_locks_cost_nobody_a_stroop() {
-    let sum = all("strict-seed", if is_long() { 4_000 } else { 40 }, |seed| strict(random(seed)));
+    let sum = all("strict-seed", if is_long() { 4_000 } else { 25 }, |seed| strict(random(seed)));
     sum.end("kills at random, under locks");
     assert_eq!(sum.risk, 0, "under locks a client loses nothing");
 }
