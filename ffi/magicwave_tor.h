@@ -148,6 +148,9 @@ int mw_query(uint64_t circ);
 enum { MW_LAUNCH_ONE_HOP = 1 };
 int mw_launch(uint64_t token, const uint8_t rsa[20], uint32_t flags);
 int mw_close(uint64_t circ);
+/* Origin: attach no new stream to this circuit, nor to the other legs of its conflux set; tor builds
+ * another by its own rules when a stream wants one. What rides it already stays. */
+int mw_abandon(uint64_t circ);
 
 /* Counts of what the C side dropped, for status; any thread. */
 typedef struct mw_stats_t {

@@ -54,20 +54,23 @@ apt_install() {
 		die "apt-get could not install: $*"
 	fi
 	if [ -d /run/systemd/system ]; then
-		for service in tor nginx; do
+		for service in tor nginx postgresql; do
 			case " $* " in *" $service"*) as_root systemctl disable --quiet $service.service || true ;; esac
 		done
 	fi
 }
 
-# Debian packages that are missing for: core (pure Rust) or all. What tor's build needs stands in vendor/UPSTREAM.toml.
+# Debian packages that are missing for: core (pure Rust), all (the program), or tests (all, and what tests alone need).
+# What tor's build needs stands in vendor/UPSTREAM.toml.
 missing_packages() {
 	have cc || echo gcc libc6-dev
 	[ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
-	[ "$1" = all ] || return 0
+	[ "$1" != core ] || return 0
 	if have python3; then scripts/vendor --packages; else echo python3; fi
 	if ! have tor || ! have tor-gencert; then echo tor; fi
 	have nginx || echo nginx-light
+	[ "$1" = tests ] || return 0
+	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
 }
 
 # version_at_least 1.96.0 1.95
@@ -96,7 +99,7 @@ set_up_rust() {
 	export PATH
 }
 
-# set_up core|all
+# set_up core|all|tests
 set_up() {
 	local missing
 	# Twice on a bare machine: what the build needs is asked in Python.
@@ -108,6 +111,6 @@ set_up() {
 	done
 	set_up_rust
 	say "cargo $(rust_version)"
-	[ "$1" = all ] || return 0
+	[ "$1" != core ] || return 0
 	scripts/vendor >&2 || die "the pinned sources could not be fetched"
 }

@@ -1,23 +1,27 @@
 //! Composition root: the only place that names concrete adapters and connects them.
 mod backend;
 mod calls;
+mod news;
 mod site;
+mod till;
+mod views;
 mod world;
 
+use crate::api::feed::Feed;
 use crate::config::{GatewayConfig, LedgerRoute, Role};
 use crate::error::{Error, Result};
 use crate::gateway::chain::pay::{Pay, Terms as PayTerms};
 use crate::gateway::chain::serve::Serve;
-use crate::gateway::core::message::ServiceKind;
+use crate::gateway::core::message::{AccountKey, ServiceKind};
 use crate::gateway::core::offer::Terms as OfferTerms;
-use crate::gateway::core::policy::{Budget, Limits as BudgetLimits};
+use crate::gateway::core::policy::Budget;
 use crate::gateway::link::{Identity, Limits, Links};
 use crate::gateway::node::{Gateway, Status};
 use crate::gateway::port::Event;
 use crate::gateway::reactor::{Reactor, now_ms};
 use crate::gateway::transport::tor_cell::Cells;
 use crate::stellar::horizon::{Endpoint, HorizonLedger, LoopbackAddr, Timing, WitnessedLedger};
-use crate::store::{Snapshot, Sqlite, Store};
+use crate::store::{Reader, Snapshot, Store};
 use crate::tor::control::Signal;
 use crate::tor::daemon::{TorHandle, run_tor};
 use crate::tor::event::{StreamStatus, TorEvent};
@@ -26,6 +30,7 @@ use crate::units::Stroops;
 use crate::wallet::Wallet;
 use backend::Backend;
 use calls::{Calls, Exchanges, Streams};
+use news::Reporter;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -33,6 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use till::Till;
 use tokio::sync::mpsc;
 use world::RealWorld;
 
@@ -55,11 +61,13 @@ const TOR_PATIENCE: Duration = Duration::from_secs(10);
 pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     let wallet = Wallet::open_configured(&config.wallet.seed_file, config.wallet.passphrase_file.as_deref())
         .map_err(|e| at(&config.wallet.seed_file, e))?;
-    let mut store = Sqlite::open(&config.state_dir).map_err(|e| at(&config.state_dir, e))?;
-    let snapshot = store.load(HOPS_KEPT, now_ms()).map_err(|e| at(&config.state_dir, e))?;
+    let (store, reader, snapshot) = open_store(config.clone(), wallet.account()).await?;
     let gateway = gateway(&config, &wallet, snapshot)?;
-    let reader = store.reader()?;
     let (listener, token) = crate::api::bind(&config.api_socket)?;
+    let port = match config.api_listen {
+        Some(address) => Some(crate::api::bind_tcp(address).await?),
+        None => None,
+    };
 
     let policy = Policy { relay: config.role == Role::Relay, limits: config.policy };
     let (tor, tor_events) = run_tor(tor_args, Some(policy)).await?;
@@ -85,6 +93,7 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     };
     let ledger = Arc::new(ledger(&config, socks, &wallet)?);
     let network = tokio::spawn(check_network(ledger.clone(), tor.clone()));
+    let till = Till::new(ledger.clone(), wallet.account(), config.ledger.asset()?);
     let world = RealWorld {
         tor: tor.clone(),
         cells,
@@ -95,10 +104,12 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         exchanges: exchanges.clone(),
         slots: world::slots(),
     };
-    let over = Arc::new(AtomicBool::new(false));
-    let reactor = spawn_reactor(gateway, store, world, status.clone(), inbox, tor.clone(), over.clone())?;
+    let (over, feed) = (Arc::new(AtomicBool::new(false)), Feed::default());
+    let reporter = Reporter::new(feed.clone());
+    let reactor = spawn_reactor(gateway, store, world, status.clone(), reporter, inbox, tor.clone(), over.clone())?;
 
-    let backend = Backend {
+    let backend = Arc::new(Backend {
+        config: config.clone(),
         tor: tor.clone(),
         events: events.clone(),
         calls: calls.clone(),
@@ -107,8 +118,15 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         status,
         reader,
         socks,
-    };
-    let api = tokio::spawn(crate::api::serve(listener, token, Arc::new(backend)));
+        till,
+        feed,
+        services: Mutex::default(),
+    });
+    let api = tokio::spawn(crate::api::serve(listener, token.clone(), backend.clone()));
+    let port = port.map(|port| {
+        let origins = config.api_origins.clone();
+        tokio::spawn(crate::api::serve_tcp(port, origins, token, backend))
+    });
     let site = match &config.site {
         Some(site) => {
             let price = config.offer.as_ref().map_or(crate::units::Price(0), |o| o.price);
@@ -122,6 +140,9 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     network.abort();
     signals.abort();
     api.abort();
+    if let Some(port) = port {
+        port.abort();
+    }
     if let Some(site) = site {
         site.abort();
     }
@@ -135,6 +156,18 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         (Ok(Ok(Ok(Err(e)))), _) | (_, Ok(Err(e))) => Err(e),
         _ => Ok(code),
     }
+}
+
+/// The store, and what it holds; on a thread that may wait for a database server.
+async fn open_store(config: GatewayConfig, account: AccountKey) -> Result<(Box<dyn Store + Send>, Reader, Snapshot)> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let opened = crate::store::open(&config, &account).and_then(|(mut store, reader)| {
+            let snapshot = store.load(HOPS_KEPT, now_ms())?;
+            Ok((store, reader, snapshot))
+        });
+        if config.database.is_some() { opened } else { opened.map_err(|e| at(&config.state_dir, e)) }
+    });
+    opened.await.map_err(|e| Error::never("MW-APP-4", format!("the store could not be opened: {e}")))?
 }
 
 /// Asks the ledger which network it is on until it says so; nothing else of it counts before. A ledger of another
@@ -176,6 +209,7 @@ fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Resul
             fee: offer.fee,
             credit_bytes: offer.credit_bytes,
             ahead_bytes: offer.ahead_bytes,
+            lock_secs: config.links.lock_secs,
             ttl_s: offer.quote_secs,
         };
         Serve::new(terms, rand::random(), snapshot.hops)
@@ -186,17 +220,15 @@ fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Resul
             network: config.ledger.network().short(),
             max_ahead_bytes: u64::from(pay.ahead_bytes),
             max_increment: PayTerms::increment_of(config.links.deposit),
+            locks: pay.locks,
         };
-        let limits = BudgetLimits {
-            day: pay.day,
-            site: pay.site,
-            kinds: [pay.day; 3],
-            price_ceilings: [pay.max_price; 3],
-            fee_ceiling: pay.max_fee,
-        };
-        Pay::new(terms, rand::random(), Budget::new(limits, spent))
+        let configured = pay.policy()?;
+        let budget = Budget::new(configured.limits.clone(), spent);
+        let mut all = Pay::new(terms, rand::random(), budget).with_policy(configured, snapshot.policy);
+        all.resume(snapshot.payments.iter());
+        Ok::<_, Error>(all)
     });
-    Ok(Gateway::new(links, serve, pay))
+    Ok(Gateway::new(links, serve, pay.transpose()?))
 }
 
 fn limits(config: &GatewayConfig) -> Limits {
@@ -211,6 +243,7 @@ fn limits(config: &GatewayConfig) -> Limits {
         flush_jitter_secs: u64::from(links.flush_secs),
         fee_ceiling: u64::from(links.max_ledger_fee),
         denomination: links.denomination,
+        lock_secs: u64::from(links.lock_secs),
         retry_max_ms: if test { 2_000 } else { Limits::default().retry_max_ms },
         ..Limits::default()
     }
@@ -289,15 +322,16 @@ fn pump(
 
 fn spawn_reactor(
     gateway: Gateway,
-    store: Sqlite,
+    store: Box<dyn Store + Send>,
     world: RealWorld,
     status: Arc<Mutex<Status>>,
+    reporter: Reporter,
     inbox: Receiver<Event>,
     tor: TorHandle,
     over: Arc<AtomicBool>,
 ) -> Result<std::thread::JoinHandle<Result<()>>> {
     thread("gateway", move || {
-        let reactor = Reactor::new(gateway, store, world, rand::rng(), status);
+        let reactor = Reactor::new(gateway, store, world, rand::rng(), status).seen_by(Box::new(reporter));
         // All that was let go is explained by rows; what was not yet durable goes with the stack.
         let end = catch_unwind(AssertUnwindSafe(|| reactor.run(&inbox, &over)))
             .unwrap_or_else(|_| Err(Error::never("MW-APP-4", "the gateway panicked; this is a bug, please report it")));

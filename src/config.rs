@@ -2,15 +2,19 @@
 //!
 //! Unknown keys are refused. Amounts are stroops of the payment asset unless a key says native. Errors: `MW-CONF-1`
 //! cannot be read, `-2` not this form, `-3` a value that cannot be meant, `-4` a ledger that would be reached past tor,
-//! `-5` `--gateway` without the name of a file.
+//! `-5` `--gateway` without the name of a file, `-6` a database that is not on this machine.
 mod check;
+mod database;
 
 use crate::error::{Error, Result};
+use crate::gateway::core::locks::Locks;
+use crate::gateway::core::policy::Mode;
 use crate::stellar::asset::Asset;
 use crate::stellar::keys::parse_account_id;
 use crate::stellar::network::{NetworkId, PUBLIC};
 use crate::units::{Price, Stroops};
 use check::require;
+pub use database::{Database, DatabaseHost, DatabaseRoute};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +35,15 @@ pub struct GatewayConfig {
     pub state_dir: PathBuf,
     /// Unix socket of the local API. Absolute.
     pub api_socket: PathBuf,
+    /// The local API also at this port of the loopback, for browsers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_listen: Option<SocketAddr>,
+    /// Pages in browsers that may ask at `api_listen`, as their `Origin`: `chrome-extension://ID`. At most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub api_origins: Vec<String>,
+    /// `[database]`: the books lie on a PostgreSQL server instead of in `state_dir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Database>,
     /// `[wallet]`
     pub wallet: Wallet,
     /// `[ledger]`
@@ -140,6 +153,53 @@ pub struct Pay {
     pub day: Stroops,
     /// Budget per day and site.
     pub site: Stroops,
+    /// Which payments go under locks, so that a payment that fails costs nothing: `always`, `large` (those above what a
+    /// plain one may cost: a first increment of 2 MiB at a hop) or `never`.
+    #[serde(default)]
+    pub locks: Locks,
+    /// What happens to payments inside these limits.
+    #[serde(default)]
+    pub mode: Mode,
+    /// `[pay.tor]`: what differs for relays of circuits.
+    #[serde(default, skip_serializing_if = "KindPay::is_default")]
+    pub tor: KindPay,
+    /// `[pay.ipfs]`: what differs for IPFS providers.
+    #[serde(default, skip_serializing_if = "KindPay::is_default")]
+    pub ipfs: KindPay,
+    /// `[pay.http]`: what differs for web services.
+    #[serde(default, skip_serializing_if = "KindPay::is_default")]
+    pub http: KindPay,
+    /// `[[pay.rule]]`: what differs for one site; at most `RULES_MAX` with those of the kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule: Vec<SitePay>,
+}
+
+/// What differs for one kind of service; what is not said is as in `[pay]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindPay {
+    /// Budget per day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub day: Option<Stroops>,
+    /// Dearest offer that is taken, stroops per MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_price: Option<Price>,
+    /// What happens to payments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+}
+
+/// What differs for one site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SitePay {
+    /// `host[:port]` in lower case; the port only when it is not 80.
+    pub site: String,
+    /// What happens to payments.
+    pub mode: Mode,
+    /// Budget per day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub day: Option<Stroops>,
 }
 
 /// Escrows of links.
@@ -158,6 +218,9 @@ pub struct Links {
     pub max_ledger_fee: u32,
     /// Flushed amounts are multiples of this, so that an amount on the ledger tells little; 1 = exact.
     pub denomination: Stroops,
+    /// Seconds by which a claim under a lock outlives the one that is signed onwards for it: a node has so long to
+    /// bring in what it paid. 2 to 3600; a client's locks last up to seven times as long.
+    pub lock_secs: u16,
 }
 
 impl Default for Links {
@@ -171,6 +234,7 @@ impl Default for Links {
             flush_secs: 6 * 3_600,
             max_ledger_fee: 100_000,
             denomination: Stroops::new(100_000).unwrap_or(Stroops::ZERO),
+            lock_secs: 600,
         }
     }
 }
@@ -276,6 +340,8 @@ impl GatewayConfig {
         require(socket <= MAX_SOCKET, || {
             format!("api_socket is {socket} bytes long; a unix socket takes {MAX_SOCKET}")
         })?;
+        check::api(self.api_listen, &self.api_origins)?;
+        self.database.as_ref().map_or(Ok(()), Database::check)?;
         self.ledger.route()?;
         self.ledger.witness_route()?;
         self.ledger.asset()?;

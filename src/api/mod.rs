@@ -1,41 +1,63 @@
-//! The local API: a unix socket (0600) and a bearer token, for programs of the same user. No logic lives here.
+//! The local API, for programs of the same user: a unix socket (0600), if wanted a port of the loopback, and a bearer
+//! token. No logic lives here: one file per path, its types and its handler; [`Backend`] is the daemon behind it.
+//! `docs/api.md` is the page for who calls it.
 //!
-//! | path | what |
-//! |---|---|
-//! | GET /api/status | links, circuits, requests, refusals, tor |
-//! | GET /api/payments?limit=N | the newest payments, newest first |
-//! | GET /api/events?limit=N | the newest lines of the journal of money, newest first |
-//! | POST /api/pay | pay what a web service asked for: {origin, isolation, offer, request, session} |
-//! | POST /api/flush | bring signed claims to the ledger now |
-//! | POST /api/close | close all links on which this node pays: no new payments on them, and each deposit comes back within a few ledgers when the partner closes with us (it flushes what it holds first), else by itself once its escrow was silent for its period (a claim that lands begins the time anew). Answers {"returning": [{link, escrow, state, amount, due_ms}]}: stroops at least, unix milliseconds at the latest (0: not yet known). Repeat it to look again; `escrow_refunded` and `escrow_reclaimed` in the journal say what it came to. Partners that are paid later get new links |
-//!
-//! At most 64 connections at a time; a request's head comes within 10 s, and its body never pauses longer. Refusals are
-//! JSON, `{code, text}`: `MW-API-4` no token or a wrong one (401), `-8` no such path (404), `-9` another method (405),
-//! `-10` a body that is too long (413), `-11` no JSON (415), `-12` not understood (400, 408, 422).
+//! At most 64 connections at a time and listener; a request's head comes within 10 s, and its body never pauses longer.
+//! Refusals are JSON, `{code, text}`: `MW-API-4` no token or a wrong one (401), `-8` no such path (404), `-9` another
+//! method (405), `-10` a body that is too long (413), `-11` no JSON (415), `-12` not understood (400, 408, 422, 426),
+//! `-13` another Host, `-14` a foreign Origin or Referer, `-15` a browser's request without an origin that is known,
+//! `-16` a program of another user (all 403), `-17` a token in the URL (400), `-18` a head that is too long (431), `-20`
+//! too many listeners (503). What the daemon itself refuses is 422, or 503 when it may work later, with its own code.
+pub mod amount;
+pub mod balance;
+mod bind;
+pub mod budgets;
 pub mod client;
+pub mod close;
+pub mod events;
+pub mod feed;
+pub mod flush;
+mod guard;
+pub mod history;
+pub mod links;
+pub mod offers;
+mod openapi;
+mod page;
+mod pay;
+pub mod payments;
+mod peer;
+mod problem;
+pub mod requests;
+pub mod state;
+mod status;
+mod transactions;
+mod ws;
 
-use crate::error::{Error, Result};
+pub use bind::{bind, bind_tcp};
+pub use openapi::document;
+pub use page::MAX_LIMIT;
+pub use problem::Refused;
+
+use crate::error::Result;
+use crate::gateway::core::message::Id;
 use crate::gateway::transport::http::client::{PayAnswer, PayCall};
-use crate::gateway::transport::http::listen::{self, Bounds};
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Query, Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use crate::gateway::transport::http::listen::{self, Bounds, Listen};
+use crate::store::PaymentsWhere;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use futures::future::BoxFuture;
-use serde::Deserialize;
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use guard::Access;
+use peer::Door;
+use problem::Problem;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Bodies of requests.
 const MAX_BODY: usize = 64 << 10;
-/// Rows of a listing.
-const MAX_LIMIT: u32 = 10_000;
 /// Programs of one user: few connections, and quick ones.
 const BOUNDS: Bounds = Bounds {
     connections: 64,
@@ -45,182 +67,100 @@ const BOUNDS: Bounds = Bounds {
     write: Duration::from_secs(30),
 };
 
-/// What the API wants from the daemon behind it.
+/// What the API wants from the daemon behind it; each method is for the path of its name.
 pub trait Backend: Send + Sync + 'static {
-    /// For GET /api/status.
+    /// The program's inside, in its own form.
     fn status(&self) -> BoxFuture<'_, Result<serde_json::Value>>;
-    /// For GET /api/payments.
-    fn payments(&self, limit: u32) -> BoxFuture<'_, Result<serde_json::Value>>;
-    /// For GET /api/events.
-    fn events(&self, limit: u32) -> BoxFuture<'_, Result<serde_json::Value>>;
-    /// For POST /api/pay.
+    /// How the node and its account stand.
+    fn state(&self) -> BoxFuture<'_, Result<state::NodeState>>;
+    /// Where the money is.
+    fn balance(&self) -> BoxFuture<'_, Result<balance::Balance>>;
+    /// What was asked and paid over time.
+    fn history(&self, span: history::Span) -> BoxFuture<'_, Result<history::History>>;
+    /// The newest payment requests.
+    fn requests(&self, limit: u32) -> BoxFuture<'_, Result<Vec<requests::PaymentRequest>>>;
+    /// Payments of the client, newest first.
+    fn payments(&self, which: PaymentsWhere) -> BoxFuture<'_, Result<Vec<payments::Payment>>>;
+    /// The newest lines of the journal.
+    fn events(&self, limit: u32) -> BoxFuture<'_, Result<Vec<events::JournalLine>>>;
+    /// Those of them that name a ledger transaction.
+    fn transactions(&self, limit: u32) -> BoxFuture<'_, Result<Vec<events::JournalLine>>>;
+    /// Prices that were named.
+    fn offers(&self) -> BoxFuture<'_, Result<offers::Offers>>;
+    /// Budgets, after a change if there is one.
+    fn budgets(&self, change: Option<budgets::Change>) -> BoxFuture<'_, Result<budgets::Budgets>>;
+    /// A page of links behind the named one.
+    fn links(&self, limit: u32, after: Option<Id>) -> BoxFuture<'_, Result<links::Links>>;
+    /// Pays a web service.
     fn pay(&self, call: PayCall) -> BoxFuture<'_, PayAnswer>;
-    /// For POST /api/flush.
-    fn flush(&self) -> BoxFuture<'_, Result<serde_json::Value>>;
-    /// For POST /api/close.
-    fn close(&self) -> BoxFuture<'_, Result<serde_json::Value>>;
+    /// Brings claims to the ledger.
+    fn flush(&self) -> BoxFuture<'_, Result<flush::Flushing>>;
+    /// Closes the links on which we pay.
+    fn close(&self) -> BoxFuture<'_, Result<close::Closing>>;
+    /// Where its news are said.
+    fn feed(&self) -> feed::Feed;
 }
 
-#[derive(Deserialize)]
-struct Page {
-    limit: Option<u32>,
-}
-
-type Paging = Result<Query<Page>, QueryRejection>;
-
+/// What every request meets.
 struct Shared {
+    access: Access,
     backend: Arc<dyn Backend>,
-    token: String,
 }
 
-/// Serves until the listener fails or the future is dropped.
+type Api = Arc<Shared>;
+
+/// Every path that is served, and its part of the document.
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(openapi::about())
+        .routes(routes!(balance::get))
+        .routes(routes!(budgets::get, budgets::put))
+        .routes(routes!(close::post))
+        .routes(routes!(events::get))
+        .routes(routes!(flush::post))
+        .routes(routes!(history::get))
+        .routes(routes!(links::get))
+        .routes(routes!(offers::get))
+        .routes(routes!(openapi::get))
+        .routes(routes!(pay::post))
+        .routes(routes!(payments::get))
+        .routes(routes!(requests::get))
+        .routes(routes!(state::get))
+        .routes(routes!(status::get))
+        .routes(routes!(transactions::get))
+        .routes(routes!(ws::get))
+}
+
+/// Serves a unix socket until the listener fails or the future is dropped.
 pub async fn serve(listener: UnixListener, token: String, backend: Arc<dyn Backend>) -> std::io::Result<()> {
-    let shared = Arc::new(Shared { backend, token });
-    let app = Router::new()
-        .route("/api/status", get(status))
-        .route("/api/payments", get(payments))
-        .route("/api/events", get(events))
-        .route("/api/pay", post(pay))
-        .route("/api/flush", post(flush))
-        .route("/api/close", post(close))
-        .fallback(async || problem(StatusCode::NOT_FOUND, "MW-API-8", "there is no such path in this API"))
+    serve_at(Door(listener), Access::unix(token), backend).await
+}
+
+/// Serves a port of the loopback in the same way; of the pages in browsers only those of `origins` may ask, e.g.
+/// `chrome-extension://ID`.
+pub async fn serve_tcp(
+    listener: TcpListener,
+    origins: Vec<String>,
+    token: String,
+    backend: Arc<dyn Backend>,
+) -> std::io::Result<()> {
+    let address = listener.local_addr()?;
+    serve_at(Door(listener), Access::tcp(token, address, origins), backend).await
+}
+
+async fn serve_at<L: Listen>(listener: L, access: Access, backend: Arc<dyn Backend>) -> std::io::Result<()> {
+    let shared = Arc::new(Shared { access, backend });
+    let app = routes()
+        .split_for_parts()
+        .0
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "MW-API-8", "there is no such path in this API"))
         .method_not_allowed_fallback(async || {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "MW-API-9", "this path wants another method; see the allow header")
+            let text = "this path wants another method; see the allow header";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "MW-API-9", text)
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn_with_state(shared.clone(), guard))
+        .layer(from_fn_with_state(shared.clone(), guard::guard))
         .with_state(shared);
     listen::serve(listener, BOUNDS, hyper_util::service::TowerToHyperService::new(app)).await
-}
-
-/// Binds the socket (0600) and writes a fresh token beside it. A socket that nobody answers at is replaced, anything
-/// else is left alone. `MW-API-5`: it cannot be served there; `-6`: something else has this name; `-7`: a daemon
-/// answers there.
-pub fn bind(socket: &Path) -> Result<(UnixListener, String)> {
-    use std::io::Write;
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let fail = |e: std::io::Error| {
-        Error::never(
-            "MW-API-5",
-            format!("cannot serve the api at {}: {e}. Check the directory and its rights.", socket.display()),
-        )
-    };
-    clear(socket)?;
-    let token = hex::encode(rand::random::<[u8; 32]>());
-    let path = socket.with_file_name("api.token");
-    let fresh = socket.with_file_name("api.token.new");
-    let _ = std::fs::remove_file(&fresh);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).map_err(fail)?;
-    file.write_all(token.as_bytes()).map_err(fail)?;
-    std::fs::rename(&fresh, &path).map_err(fail)?;
-    let listener = UnixListener::bind(socket).map_err(fail)?;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
-    Ok((listener, token))
-}
-
-/// Makes room for a socket: removes one that refuses connections, and nothing else.
-fn clear(socket: &Path) -> Result<()> {
-    let fail = |e: std::io::Error| {
-        Error::never("MW-API-5", format!("cannot serve the api at {}: {e}. Check the directory.", socket.display()))
-    };
-    let about = match std::fs::symlink_metadata(socket) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        about => about.map_err(fail)?,
-    };
-    if !about.file_type().is_socket() {
-        let text =
-            format!("{} is there already and is no socket; it is left alone. Correct api_socket.", socket.display());
-        return Err(Error::never("MW-API-6", text));
-    }
-    match std::os::unix::net::UnixStream::connect(socket) {
-        Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => std::fs::remove_file(socket).map_err(fail),
-        // Gone meanwhile.
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(fail(e)),
-        Ok(_) => {
-            let text = format!(
-                "a program answers at {} already. Stop it, or give this daemon an api_socket of its own.",
-                socket.display()
-            );
-            Err(Error::later("MW-API-7", text))
-        }
-    }
-}
-
-async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.strip_prefix("Bearer "));
-    if given.is_some_and(|given| same(given.as_bytes(), shared.token.as_bytes())) {
-        return next.run(request).await;
-    }
-    problem(
-        StatusCode::UNAUTHORIZED,
-        "MW-API-4",
-        "a bearer token is wanted: it lies in api.token beside the socket, a new one after each start",
-    )
-}
-
-fn problem(status: StatusCode, code: &str, text: &str) -> Response {
-    (status, Json(serde_json::json!({"code": code, "text": text}))).into_response()
-}
-
-/// What axum refused before a handler saw it.
-fn unfit(status: StatusCode, why: &str) -> Response {
-    let code = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => "MW-API-10",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "MW-API-11",
-        _ => "MW-API-12",
-    };
-    problem(status, code, why)
-}
-
-/// Compares without telling where two strings differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |acc, (x, y)| acc | (x ^ y)) == 0
-}
-
-fn reply(result: Result<serde_json::Value>) -> Response {
-    match result {
-        Ok(value) => Json(value).into_response(),
-        Err(e) => (StatusCode::UNPROCESSABLE_ENTITY, Json(serde_json::json!({"code": e.code, "text": e.text})))
-            .into_response(),
-    }
-}
-
-async fn status(State(shared): State<Arc<Shared>>) -> Response {
-    reply(shared.backend.status().await)
-}
-
-async fn payments(State(shared): State<Arc<Shared>>, page: Paging) -> Response {
-    match page {
-        Ok(Query(page)) => reply(shared.backend.payments(page.limit.unwrap_or(100).min(MAX_LIMIT)).await),
-        Err(e) => unfit(e.status(), &e.body_text()),
-    }
-}
-
-async fn events(State(shared): State<Arc<Shared>>, page: Paging) -> Response {
-    match page {
-        Ok(Query(page)) => reply(shared.backend.events(page.limit.unwrap_or(100).min(MAX_LIMIT)).await),
-        Err(e) => unfit(e.status(), &e.body_text()),
-    }
-}
-
-async fn pay(State(shared): State<Arc<Shared>>, call: Result<Json<PayCall>, JsonRejection>) -> Response {
-    match call {
-        Ok(Json(call)) => Json(shared.backend.pay(call).await).into_response(),
-        Err(e) => unfit(e.status(), &e.body_text()),
-    }
-}
-
-async fn flush(State(shared): State<Arc<Shared>>) -> Response {
-    reply(shared.backend.flush().await)
-}
-
-async fn close(State(shared): State<Arc<Shared>>) -> Response {
-    reply(shared.backend.close().await)
 }
 
 #[cfg(test)]

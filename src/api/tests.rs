@@ -1,132 +1,117 @@
-//! Tests of the local API: its socket, its token, its refusals.
+//! Tests of the local API: its socket, its port, its token, its refusals, its document, its news.
+mod browser;
+mod document;
+mod fake;
+mod listeners;
+mod sockets;
+
 use super::*;
-use std::os::unix::fs::PermissionsExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use fake::Quiet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 
-struct Quiet;
+/// A page that may ask.
+const PAGE: &str = "chrome-extension://abcdefghijklmnopabcdefghijklmnop";
 
-impl Backend for Quiet {
-    fn status(&self) -> BoxFuture<'_, Result<serde_json::Value>> {
-        Box::pin(async { Ok(serde_json::json!({"what": "status"})) })
-    }
-    fn payments(&self, limit: u32) -> BoxFuture<'_, Result<serde_json::Value>> {
-        Box::pin(async move { Ok(serde_json::json!({"limit": limit})) })
-    }
-    fn events(&self, limit: u32) -> BoxFuture<'_, Result<serde_json::Value>> {
-        self.payments(limit)
-    }
-    fn pay(&self, _: PayCall) -> BoxFuture<'_, PayAnswer> {
-        Box::pin(async { PayAnswer::default() })
-    }
-    fn flush(&self) -> BoxFuture<'_, Result<serde_json::Value>> {
-        self.status()
-    }
-    fn close(&self) -> BoxFuture<'_, Result<serde_json::Value>> {
-        self.status()
+/// An API that is served on both kinds of sockets until this is dropped.
+struct Served {
+    dir: tempfile::TempDir,
+    token: String,
+    port: SocketAddr,
+    feed: feed::Feed,
+    tasks: [tokio::task::JoinHandle<std::io::Result<()>>; 2],
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(|task| task.abort());
     }
 }
 
-/// Every route and its method.
-const ROUTES: [(&str, &str); 6] = [
-    ("GET", "/api/status"),
-    ("GET", "/api/payments"),
-    ("GET", "/api/events"),
-    ("POST", "/api/pay"),
-    ("POST", "/api/flush"),
-    ("POST", "/api/close"),
-];
+impl Served {
+    async fn begin() -> Served {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (listener, token) = bind(&dir.path().join("api.sock")).expect("binds");
+        let port = bind_tcp(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("binds");
+        let address = port.local_addr().expect("an address");
+        let backend = Arc::new(Quiet::default());
+        let feed = backend.feed();
+        let tasks = [
+            tokio::spawn(serve(listener, token.clone(), backend.clone())),
+            tokio::spawn(serve_tcp(port, vec![PAGE.into()], token.clone(), backend)),
+        ];
+        Served { dir, token, port: address, feed, tasks }
+    }
 
-/// Status and body of the answer to one request; `more` are header lines, the last one ends with a line break.
-async fn ask(socket: &Path, method: &str, path: &str, more: &str, body: &str) -> (u16, String) {
-    let mut stream = UnixStream::connect(socket).await.expect("connects");
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("api.sock")
+    }
+
+    /// The header lines of a program that may ask.
+    fn bearer(&self) -> String {
+        format!("authorization: Bearer {}\r\n", self.token)
+    }
+
+    /// Over TCP, with the right Host.
+    async fn ask(&self, method: &str, path: &str, more: &str, body: &str) -> Said {
+        let host = format!("host: {}\r\n{more}", self.port);
+        ask(TcpStream::connect(self.port).await.expect("connects"), method, path, &host, body).await
+    }
+}
+
+/// What was answered.
+struct Said {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Said {
+    /// Status and code of a refusal.
+    fn refusal(&self) -> (u16, String) {
+        let problem: Refused = serde_json::from_str(&self.body).expect("a refusal in JSON");
+        assert!(!problem.text.is_empty());
+        (self.status, problem.code)
+    }
+}
+
+/// One request; `more` are header lines, each with its line break.
+async fn ask(stream: impl AsyncRead + AsyncWrite + Unpin, method: &str, path: &str, more: &str, body: &str) -> Said {
     let length = body.len();
-    let text = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{more}\r\n{body}"
-    );
-    stream.write_all(text.as_bytes()).await.expect("writes");
+    let text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {length}\r\n{more}\r\n{body}");
+    raw(stream, text.as_bytes()).await
+}
+
+/// Bytes as they are.
+async fn raw(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8]) -> Said {
+    // The server may answer before it has read all of it.
+    let _ = stream.write_all(request).await;
     let mut bytes = Vec::new();
-    tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut bytes)).await.expect("ends").expect("reads");
+    let end = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await;
+    let _ = end.expect("the connection ends");
     let text = String::from_utf8(bytes).expect("text");
     let status = text.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status");
-    (status, text.split_once("\r\n\r\n").expect("a body").1.to_owned())
+    let (head, body) = text.split_once("\r\n\r\n").expect("a body");
+    Said { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-#[tokio::test]
-async fn every_route_wants_the_token_and_socket_and_token_are_the_owners_alone() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let socket = dir.path().join("api.sock");
-    let (listener, token) = bind(&socket).expect("binds");
-    for name in ["api.sock", "api.token"] {
-        let mode = std::fs::metadata(dir.path().join(name)).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{name}");
-    }
-    assert_eq!(std::fs::read_to_string(dir.path().join("api.token")).expect("reads"), token);
-    tokio::spawn(serve(listener, token.clone(), Arc::new(Quiet)));
-    let source = include_str!("mod.rs");
-    assert_eq!(source.matches(".route(").count(), ROUTES.len(), "a new route stands in this test too");
-    assert!(!source.contains("TcpListener"), "only a unix socket is served");
-    let wrong = format!("authorization: Bearer {}\r\n", "0".repeat(token.len()));
-    for (method, path) in ROUTES.into_iter().chain([("GET", "/api/nothing"), ("DELETE", "/api/status")]) {
-        for more in ["", wrong.as_str(), "authorization: Bearer\r\n", "authorization: Basic x\r\n"] {
-            let (status, body) = ask(&socket, method, path, more, "").await;
-            assert_eq!(status, 401, "{method} {path} {more}");
-            assert!(body.contains("MW-API-4"), "{body}");
+async fn unix(socket: &Path, method: &str, path: &str, more: &str, body: &str) -> Said {
+    let stream = UnixStream::connect(socket).await.expect("connects");
+    ask(stream, method, path, &format!("host: x\r\n{more}"), body).await
+}
+
+/// (method, path) of every route, from the document that they make.
+fn every_route() -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    for (path, item) in &document().paths.paths {
+        for (method, there) in [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put)] {
+            if there.is_some() {
+                all.push((method, path.clone()));
+            }
         }
     }
-    let right = format!("authorization: Bearer {token}\r\n");
-    for (method, path) in ROUTES.into_iter().filter(|route| route.1 != "/api/pay") {
-        assert_eq!(ask(&socket, method, path, &right, "").await.0, 200, "{path}");
-    }
-    let json = format!("{right}content-type: application/json\r\n");
-    for (method, path, more, body, status, code) in [
-        ("GET", "/api/nothing", &right, "", 404, "MW-API-8"),
-        ("DELETE", "/api/status", &right, "", 405, "MW-API-9"),
-        ("POST", "/api/pay", &json, &*"x".repeat(MAX_BODY + 1), 413, "MW-API-10"),
-        ("POST", "/api/pay", &right, "{}", 415, "MW-API-11"),
-        ("POST", "/api/pay", &json, "{}", 422, "MW-API-12"),
-        ("POST", "/api/pay", &json, "{", 400, "MW-API-12"),
-        ("GET", "/api/events?limit=x", &right, "", 400, "MW-API-12"),
-    ] {
-        let (got, text) = ask(&socket, method, path, more, body).await;
-        let problem: serde_json::Value = serde_json::from_str(&text).expect("json");
-        assert_eq!((got, problem["code"].as_str()), (status, Some(code)), "{method} {path}: {text}");
-    }
-}
-
-#[tokio::test]
-async fn a_file_or_a_daemon_in_the_sockets_place_is_left_alone() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("notes.txt");
-    std::fs::write(&path, "precious").expect("written");
-    assert_eq!(bind(&path).expect_err("a file").code, "MW-API-6");
-    assert_eq!(std::fs::read(&path).expect("there"), b"precious");
-    let socket = dir.path().join("api.sock");
-    let (listener, token) = bind(&socket).expect("binds");
-    assert_eq!(bind(&socket).expect_err("a daemon").code, "MW-API-7");
-    let kept = std::fs::read_to_string(dir.path().join("api.token")).expect("there");
-    assert_eq!(kept, token, "its token stays");
-    drop(listener);
-    bind(&socket).expect("a left-over socket is replaced");
-}
-
-#[tokio::test]
-async fn a_wrong_token_is_named_as_such_to_who_asks() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let socket = dir.path().join("api.sock");
-    let (listener, token) = bind(&socket).expect("binds");
-    tokio::spawn(serve(listener, token.clone(), Arc::new(Quiet)));
-    let second = Duration::from_secs(5);
-    let word = || "x".to_owned();
-    let call = PayCall { origin: word(), isolation: word(), offer: word(), request: word(), session: word() };
-    for wrong in [Some("0"), None] {
-        let error = crate::gateway::transport::http::client::pay(&socket, wrong, &call, second).await;
-        let error = error.expect_err("refused");
-        assert!(error.code == "MW-API-4" && error.text.contains("--token-file"), "{error}");
-    }
-    crate::gateway::transport::http::client::pay(&socket, Some(&token), &call, second).await.expect("the right one");
-    client::call::<serde_json::Value>(&socket, "/api/status", None, second).await.expect("the token beside it");
-    std::fs::write(dir.path().join("api.token"), "old").expect("written");
-    let error = client::call::<serde_json::Value>(&socket, "/api/status", None, second).await.expect_err("refused");
-    assert_eq!(error.code, "MW-API-4");
+    assert!(all.len() >= 17, "{all:?}");
+    all
 }

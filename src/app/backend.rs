@@ -1,16 +1,25 @@
 //! The daemon behind the local API.
 use super::calls::{Calls, Exchanges, Streams, Talk};
+use super::till::Till;
+use super::views;
 use super::world::send_back;
+use crate::api::feed::Feed;
+use crate::api::{balance, budgets, close, events, flush, history, links, offers, payments, requests, state};
+use crate::config::{GatewayConfig, Role};
 use crate::error::{Error, Result};
-use crate::gateway::core::message::RefusalCode;
+use crate::gateway::core::message::{Id, RefusalCode};
+use crate::gateway::core::policy::{PolicyAsk, PolicyView};
 use crate::gateway::node::Status;
 use crate::gateway::port::{Answer, Event};
+use crate::gateway::reactor::now_ms;
 use crate::gateway::transport::http::client::{PayAnswer, PayCall};
 use crate::gateway::transport::http::required::Required;
-use crate::store::Reader;
+use crate::stellar::keys::account_id;
+use crate::store::{PaymentsWhere, Reader};
 use crate::tor::daemon::TorHandle;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
@@ -19,13 +28,17 @@ use tokio::time::Instant;
 
 /// A web payment is tried for so long: links open on the way.
 const PAY_PATIENCE: Duration = Duration::from_secs(90);
-/// The gateway answers a close from its own books.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
+/// The gateway answers from its own books.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two tries.
 const PAY_PAUSE: Duration = Duration::from_millis(400);
+/// Offers of web services that are remembered, the newest.
+const SERVICES: usize = 64;
 
 /// Everything that the API may ask.
 pub struct Backend {
+    /// The settings.
+    pub config: GatewayConfig,
     /// tor.
     pub tor: TorHandle,
     /// To the gateway.
@@ -42,12 +55,18 @@ pub struct Backend {
     pub reader: Reader,
     /// Our SOCKS port.
     pub socks: Option<SocketAddr>,
+    /// Our account on the ledger.
+    pub till: Till,
+    /// What happens.
+    pub feed: Feed,
+    /// What web services asked lately, newest first.
+    pub services: Mutex<VecDeque<offers::ServiceOffer>>,
 }
 
 impl crate::api::Backend for Backend {
     fn status(&self) -> BoxFuture<'_, Result<Value>> {
         Box::pin(async {
-            let status = self.status.lock().map(|s| s.clone()).map_err(|_| internal())?;
+            let status = self.look(Status::clone)?;
             let (boot, stats) = (self.tor.bootstrap(), self.tor.stats());
             Ok(json!({
                 "gateway": status,
@@ -61,14 +80,88 @@ impl crate::api::Backend for Backend {
         })
     }
 
-    fn payments(&self, limit: u32) -> BoxFuture<'_, Result<Value>> {
-        let reader = self.reader.clone();
-        Box::pin(blocking(move || reader.payments(limit).and_then(|rows| to_json(&rows))))
+    fn state(&self) -> BoxFuture<'_, Result<state::NodeState>> {
+        Box::pin(async {
+            let boot = self.tor.bootstrap();
+            let (role, account) = match self.config.role {
+                Role::Relay => (state::Role::Relay, None),
+                Role::Site => (state::Role::Site, None),
+                Role::Client => {
+                    (state::Role::Client, Some(views::account(&self.policy(PolicyAsk::Get).await?.account)))
+                }
+            };
+            let tor = state::TorState { bootstrap: boot.percent, summary: boot.summary };
+            Ok(state::NodeState { role, tor, account })
+        })
     }
 
-    fn events(&self, limit: u32) -> BoxFuture<'_, Result<Value>> {
-        let reader = self.reader.clone();
-        Box::pin(blocking(move || reader.events(limit).and_then(|rows| to_json(&rows))))
+    fn balance(&self) -> BoxFuture<'_, Result<balance::Balance>> {
+        Box::pin(async {
+            let (ledger, failed) = self.till.look().await;
+            let (paying, earning) = self.look(views::sums)?;
+            let (account, asset) = (account_id(self.till.account()), self.till.asset().to_string());
+            Ok(balance::Balance { account, asset, ledger, failed, paying, earning })
+        })
+    }
+
+    fn history(&self, span: history::Span) -> BoxFuture<'_, Result<history::History>> {
+        self.read(move |reader| {
+            let history::Span { from, to, bin } = span;
+            let bins = reader.history(from, to, bin)?.into_iter().map(views::bin).collect();
+            Ok(history::History { from, to, bin, bins })
+        })
+    }
+
+    fn requests(&self, limit: u32) -> BoxFuture<'_, Result<Vec<requests::PaymentRequest>>> {
+        self.read(move |reader| Ok(reader.requests(limit)?.iter().map(views::request).collect()))
+    }
+
+    fn payments(&self, which: PaymentsWhere) -> BoxFuture<'_, Result<Vec<payments::Payment>>> {
+        self.read(move |reader| Ok(reader.payments_where(&which)?.iter().map(views::payment).collect()))
+    }
+
+    fn events(&self, limit: u32) -> BoxFuture<'_, Result<Vec<events::JournalLine>>> {
+        self.read(move |reader| Ok(reader.events(limit)?.iter().map(views::line).collect()))
+    }
+
+    fn transactions(&self, limit: u32) -> BoxFuture<'_, Result<Vec<events::JournalLine>>> {
+        self.read(move |reader| Ok(reader.transactions(limit)?.iter().map(views::line).collect()))
+    }
+
+    fn offers(&self) -> BoxFuture<'_, Result<offers::Offers>> {
+        Box::pin(async {
+            let hops = self.look(|status| status.circuits.iter().flat_map(views::hop_offers).collect())?;
+            let services = self.services.lock().map_err(|_| internal())?.iter().cloned().collect();
+            let own = self.config.offer.as_ref().map(|offer| offers::Terms {
+                price: offer.price.into(),
+                fee: offer.fee.into(),
+                credit_bytes: offer.credit_bytes,
+                ahead_bytes: offer.ahead_bytes,
+            });
+            Ok(offers::Offers { hops, services, own })
+        })
+    }
+
+    fn budgets(&self, change: Option<budgets::Change>) -> BoxFuture<'_, Result<budgets::Budgets>> {
+        Box::pin(async {
+            let ask = change.map_or(Ok(PolicyAsk::Get), views::change)?;
+            let view = self.policy(ask).await?;
+            Ok(views::budgets(&view))
+        })
+    }
+
+    fn links(&self, limit: u32, after: Option<Id>) -> BoxFuture<'_, Result<links::Links>> {
+        Box::pin(async move {
+            self.look(|status| {
+                let behind = |id: &Id| after.is_none_or(|after| *id > after);
+                let page = status.links.iter().filter(|link| behind(&link.link)).take(limit as usize);
+                links::Links {
+                    liquidity: views::liquidity(&status.liquidity),
+                    count: status.links.len() as u64,
+                    links: page.map(views::link).collect(),
+                }
+            })
+        })
     }
 
     fn pay(&self, call: PayCall) -> BoxFuture<'_, PayAnswer> {
@@ -81,35 +174,87 @@ impl crate::api::Backend for Backend {
         })
     }
 
-    fn flush(&self) -> BoxFuture<'_, Result<Value>> {
+    fn flush(&self) -> BoxFuture<'_, Result<flush::Flushing>> {
         Box::pin(async {
             send_back(&self.events, Event::Flush).await;
-            Ok(json!({"flushing": true}))
+            Ok(flush::Flushing { flushing: true })
         })
     }
 
-    fn close(&self) -> BoxFuture<'_, Result<Value>> {
+    fn close(&self) -> BoxFuture<'_, Result<close::Closing>> {
         Box::pin(async {
-            let full = || Error::later("MW-APP-4", "too many calls wait for the gateway; try again soon");
-            let (call, answer) = self.calls.open().ok_or_else(full)?;
-            send_back(&self.events, Event::Close { call }).await;
-            match tokio::time::timeout(CLOSE_PATIENCE, answer).await {
-                Ok(Ok(Answer::Closing(returning))) => Ok(json!({"returning": to_json(&returning)?})),
+            match self.ask(|call| Event::Close { call }).await? {
+                Answer::Closing(returning) => {
+                    Ok(close::Closing { returning: returning.iter().map(views::returning).collect() })
+                }
                 _ => Err(internal()),
             }
         })
     }
+
+    fn feed(&self) -> Feed {
+        self.feed.clone()
+    }
 }
 
 impl Backend {
+    /// Something of the gateway's newest picture.
+    fn look<T>(&self, see: impl FnOnce(&Status) -> T) -> Result<T> {
+        self.status.lock().map(|status| see(&status)).map_err(|_| internal())
+    }
+
+    /// Something of the store.
+    fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Reader) -> Result<T> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T>> {
+        let reader = self.reader.clone();
+        Box::pin(async { tokio::task::spawn_blocking(move || work(&reader)).await.map_err(|_| internal())? })
+    }
+
+    /// The gateway's answer to an event.
+    async fn ask(&self, event: impl FnOnce(u64) -> Event) -> Result<Answer> {
+        let full = || Error::later("MW-APP-4", "too many calls wait for the gateway; try again soon");
+        let (call, answer) = self.calls.open().ok_or_else(full)?;
+        send_back(&self.events, event(call)).await;
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            _ => Err(internal()),
+        }
+    }
+
+    async fn policy(&self, ask: PolicyAsk) -> Result<Box<PolicyView>> {
+        match self.ask(|call| Event::Policy { call, ask }).await? {
+            Answer::Policy(view) => Ok(view),
+            Answer::Unchanged(error) => Err(error),
+            _ => Err(internal()),
+        }
+    }
+
+    /// Remembers what a web service asks, in the place of what it asked before.
+    fn note(&self, site: &str, asked: &Required) {
+        let Ok(mut services) = self.services.lock() else { return };
+        services.retain(|service| service.site != site);
+        services.push_front(offers::ServiceOffer {
+            site: site.to_owned(),
+            terms: views::terms(&asked.offer),
+            expires: asked.offer.expires,
+            due: asked.request.amount_due.into(),
+            at: now_ms(),
+        });
+        services.truncate(SERVICES);
+    }
+
     async fn pay_service(&self, wish: PayCall) -> Result<PayAnswer> {
-        let Required { offer, request } = Required::from_base64(&wish.offer, &wish.request)?;
+        let asked = Required::from_base64(&wish.offer, &wish.request)?;
         let url = url::Url::parse(&wish.origin).ok().filter(|u| u.scheme() == "http" && u.host_str().is_some());
         let origin = url.ok_or_else(|| Error::never("MW-PAY-2", "`origin` is not http://host[:port]"))?;
         let host = origin.host_str().unwrap_or_default();
         let site = origin.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let no_client = || Error::never("MW-PAY-3", "this node is no client: it has no SOCKS port and pays no service");
         let socks = self.socks.ok_or_else(no_client)?;
+        self.note(&site, &asked);
+        let Required { offer, request } = asked;
         let exchange =
             self.exchanges.open(Talk { socks, isolation: wish.isolation.clone(), origin, session: wish.session });
         let until = Instant::now() + PAY_PATIENCE;
@@ -150,14 +295,6 @@ impl Backend {
             }
         }
     }
-}
-
-fn to_json<T: serde::Serialize>(value: &T) -> Result<Value> {
-    serde_json::to_value(value).map_err(|_| internal())
-}
-
-async fn blocking(work: impl FnOnce() -> Result<Value> + Send + 'static) -> Result<Value> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| internal())?
 }
 
 fn internal() -> Error {

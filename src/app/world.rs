@@ -63,6 +63,7 @@ impl World for RealWorld {
                 }
             }
             Effect::Close { circ } => report("close", self.tor.close(circ)),
+            Effect::Abandon { circ } => report("abandon", self.tor.abandon(circ)),
             Effect::Ledger(call) => self.ask_ledger(call),
             Effect::Http { exchange, message } => self.ask_service(exchange, message),
             Effect::Answer { call, answer } => self.calls.answer(call, answer),
@@ -76,11 +77,7 @@ impl World for RealWorld {
 
 impl RealWorld {
     fn ask_ledger(&self, call: LedgerCall) {
-        let tag = match &call {
-            LedgerCall::Submit { tag, .. } | LedgerCall::Account { tag, .. } | LedgerCall::Transaction { tag, .. } => {
-                *tag
-            }
-        };
+        let tag = call.tag();
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             let result = LedgerResult::Unknown { why: "too many calls to the ledger are waiting".into() };
             return self.back(Event::Ledger(LedgerAnswer { tag, result }));

@@ -1,6 +1,7 @@
 //! `magicwave devnet bench`: figures of a paid network of ours beside an unpatched one.
 use crate::devnet::bench::arms::World;
 use crate::devnet::bench::figure::table;
+use crate::devnet::bench::payments;
 use crate::devnet::bench::tor::{self, Outcome, Plan};
 use anyhow::{Context, bail};
 use std::io::Write;
@@ -23,10 +24,10 @@ pub struct Args {
     /// Fewer rounds, below 3 minutes instead of 10
     #[arg(long)]
     quick: bool,
-    /// A tor of upstream's sources, built as ours is; `scripts/bench` builds and names it
-    #[arg(long, value_name = "PROGRAM")]
-    pristine: PathBuf,
-    /// Directory of the networks; removed at the end unless something failed [default: magicwave-bench-UID in the
+    /// For `tor`: a tor of upstream's sources, built as ours is; `scripts/bench` builds and names it
+    #[arg(long, value_name = "PROGRAM", required_if_eq("name", "tor"))]
+    pristine: Option<PathBuf>,
+    /// Directory of the networks or stores; removed at the end unless something failed [default: magicwave-bench-UID in the
     /// temporary directory]
     #[arg(long = "state", value_name = "DIR")]
     state: Option<PathBuf>,
@@ -36,13 +37,17 @@ pub struct Args {
 enum Name {
     /// Traffic over tor: throughput, time to first byte, what payments add
     Tor,
+    /// Payments alone: claims, chains, bytes, and how they grow with the links of a node
+    Payments,
 }
 
 /// Runs the verb.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Name::Tor = args.name;
     let default = || std::env::temp_dir().join(format!("magicwave-bench-{}", nix::unistd::geteuid()));
     let dir = std::path::absolute(args.state.clone().unwrap_or_else(default))?;
+    if matches!(args.name, Name::Payments) {
+        return payments(&args, &dir);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -55,6 +60,37 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// No processes and no sockets: what is started ends with this one.
+fn payments(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
+    let start = Instant::now();
+    let load = load();
+    let plan = if args.quick { payments::Plan::quick() } else { payments::Plan::full() };
+    let dir = dir.join("payments");
+    std::fs::create_dir_all(&dir)?;
+    let tell = |text: &str| note(&format!("{:6.1} s  {text}\n", start.elapsed().as_secs_f64()));
+    let mut figures = payments::run(&plan, &dir, &tell)?;
+    for figure in &mut figures {
+        let short = if args.quick { "; --quick: shorter, and the growth ends at 10^4 links" } else { "" };
+        figure.setup = format!("{}; {}{short}", machine(&load), figure.setup);
+    }
+    std::fs::remove_dir_all(&dir)?;
+    if let Some(parent) = dir.parent() {
+        let _ = std::fs::remove_dir(parent); // fails when something else lies in it, and that is right
+    }
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        for figure in &figures {
+            writeln!(out, "{}", serde_json::to_string(figure)?)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    write!(out, "{}", table(&figures))?;
+    for figure in &figures {
+        writeln!(out, "\n{}: {}", figure.measure, figure.setup)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn bench(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let plan = if args.quick { Plan::quick() } else { Plan::full() };
@@ -62,7 +98,7 @@ async fn bench(args: &Args, dir: &Path) -> anyhow::Result<ExitCode> {
     let load = load();
     tell(&format!("starting three networks in {}", dir.display()));
     // The nodes run in directories of their own.
-    let pristine = std::path::absolute(&args.pristine)?;
+    let pristine = std::path::absolute(args.pristine.as_deref().unwrap_or(Path::new("")))?;
     if !pristine.is_file() {
         bail!("{}: no such program; scripts/bench builds one", pristine.display());
     }
@@ -116,10 +152,8 @@ fn print(args: &Args, outcome: &Outcome) -> anyhow::Result<()> {
 
 /// What a reader must know to repeat it.
 fn setup(load: &str) -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let build = if cfg!(debug_assertions) { "unoptimised Rust" } else { "optimised Rust" };
     format!(
-        "{cores} cores, load {load} before the start; {build}, tor's C at -O2; three networks on the loopback of 3 \
+        "{}, tor's C at -O2; three networks on the loopback of 3 \
          authorities, 2 guards, 2 exits, a middle and a client each, all up, one loaded at a time; the paid one also \
          has a site, a ledger and payments at every hop; over_pristine: upstream's sources with our flags; \
          ConfluxEnabled 0 in all clients, paths of all clients avoid the middle that is unpatched in ours; order \
@@ -127,8 +161,16 @@ fn setup(load: &str) -> String {
          circuits; one stream: a fresh circuit a run, 1 MiB warm-up, then 20 MiB; 8 streams of 8 MiB on 8 warmed \
          circuits; first byte: from SOCKS connect, medians of blocks of a fresh warmed circuit each; processor time \
          of the tor nodes less their time at rest; payment bytes over body bytes of the timed runs; memory: growth \
-         of all relays together, each circuit crosses three"
+         of all relays together, each circuit crosses three",
+        machine(load)
     )
+}
+
+/// The machine, its load before the start, and the build.
+fn machine(load: &str) -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let build = if cfg!(debug_assertions) { "unoptimised Rust" } else { "optimised Rust" };
+    format!("{cores} cores, load {load} before the start; {build}")
 }
 
 fn load() -> String {

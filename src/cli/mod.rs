@@ -4,6 +4,10 @@
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+mod api;
+mod books;
+mod csv;
+mod date;
 mod devnet;
 mod devnet_bench;
 mod devnet_demo;
@@ -11,7 +15,9 @@ pub mod devnet_ledger;
 mod devnet_look;
 pub mod devnet_replay;
 mod devnet_up;
+mod export;
 pub mod fetch;
+mod status;
 mod tor;
 mod wallet;
 
@@ -25,10 +31,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// The daemon's local API
+    Api(api::Args),
+    /// Add up what a node has written down
+    Books(books::Args),
     /// A private network on this machine
     Devnet(devnet::Args),
+    /// Write out payments, payment requests, the journal of money or links as CSV or JSON
+    Export(export::Args),
     /// Download a URL through tor and pay what its site asks for
     Fetch(fetch::Args),
+    /// How a running node stands, and where its money is
+    Status(status::Args),
     /// A complete tor for relay operators
     Tor(tor::Args),
     /// Words, keys and money of a node: make, restore, look, receive, send
@@ -38,8 +52,12 @@ enum Verb {
 /// Parses the command line and runs its verb.
 pub fn run() -> anyhow::Result<ExitCode> {
     match Cli::parse().verb {
+        Verb::Api(args) => api::run(args),
+        Verb::Books(args) => Ok(books::run(&args)),
         Verb::Devnet(args) => devnet::run(args),
+        Verb::Export(args) => Ok(export::run(&args)),
         Verb::Fetch(args) => fetch::run(args),
+        Verb::Status(args) => status::run(&args),
         Verb::Tor(args) => tor::run(args),
         Verb::Wallet(args) => wallet::run(args),
     }

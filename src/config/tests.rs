@@ -1,5 +1,6 @@
 //! Tests of the configuration file.
 use super::*;
+use crate::gateway::core::message::ServiceKind;
 use crate::gateway::core::paths::PREFIXES_MAX;
 use crate::stellar::keys::{SecretSeed, account_id};
 
@@ -169,4 +170,143 @@ fn a_file_without_an_end_is_read_to_the_limit_and_refused() {
     std::fs::write(&path, "12345").expect("written");
     assert_eq!(read_text(&path, 5).expect("fits"), "12345");
     assert!(read_text(&path, 4).is_err());
+}
+
+#[test]
+fn a_database_is_on_this_machine_and_its_address_holds_no_password() {
+    let with = |url: &str| text(TEST, &format!("[database]\nurl = \"{url}\"\n"));
+    let route = |url: &str| {
+        let config = GatewayConfig::parse(&with(url)).expect(url);
+        assert_eq!(GatewayConfig::parse(&config.render().expect("renders")).expect("good"), config);
+        config.database.expect("a database").route().expect("good")
+    };
+    let made = |host, user: &str, name: &str| DatabaseRoute { host, user: user.into(), name: name.into() };
+    let loopback = |text: &str| DatabaseHost::Loopback(text.parse().expect("an address"));
+    assert_eq!(route("postgres://mw@127.0.0.1/books"), made(loopback("127.0.0.1:5432"), "mw", "books"));
+    assert_eq!(route("postgresql://mw@[::1]:7/books"), made(loopback("[::1]:7"), "mw", "books"));
+    let socket = DatabaseHost::Socket("/run/postgresql".into(), 5433);
+    assert_eq!(route("postgres:///books?host=/run/postgresql&user=mw&port=5433"), made(socket, "mw", "books"));
+    let secret = "hunter2hunter2";
+    for url in [
+        format!("postgres://mw:{secret}@127.0.0.1/books"),
+        format!("postgres://mw@127.0.0.1/books?password={secret}"),
+        format!("postgres:///books?host=/run&user=mw&password={secret}"),
+        "postgres://mw@192.0.2.1/books".into(),
+        "postgres://mw@localhost/books".into(),
+        "postgres://mw@db.example/books".into(),
+        "postgres://mw@127.0.0.1/books?host=192.0.2.1".into(),
+        "postgres://mw@127.0.0.1/books?user=root".into(),
+        "postgres://mw@127.0.0.1/books?sslmode=disable".into(),
+        "postgres://mw@127.0.0.1/books?options=-cfsync%3Doff".into(),
+        "postgres://mw@127.0.0.1/".into(),
+        "postgres://mw@127.0.0.1/bo/oks".into(),
+        "postgres://127.0.0.1/books".into(),
+        "postgres:///books?user=mw".into(),
+        "postgres:///books?host=run&user=mw".into(),
+        "postgres:///books?host=/a,192.0.2.1&user=mw&host=/b".into(),
+        "postgres://mw@127.0.0.1/books#x".into(),
+        "mysql://mw@127.0.0.1/books".into(),
+        "books".into(),
+    ] {
+        let error = GatewayConfig::parse(&with(&url)).expect_err(&url);
+        assert_eq!(error.code, "MW-CONF-6", "{url}");
+        assert!(!error.text.contains(secret), "{error}");
+    }
+}
+
+#[test]
+fn a_password_is_read_from_a_file_of_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("password");
+    let database = |file: &Path| {
+        let text = text(TEST, &format!("[database]\nurl = \"postgres://mw@127.0.0.1/b\"\npassword_file = {file:?}\n"));
+        GatewayConfig::parse(&text).map(|config| config.database.expect("a database"))
+    };
+    assert_eq!(database(Path::new("password")).expect_err("relative").code, "MW-CONF-3");
+    let database = database(&file).expect("good");
+    assert_eq!(database.password().expect_err("not there").code, "MW-CONF-1");
+    std::fs::write(&file, "secret words\nsecond line\n").expect("written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).expect("mode");
+    assert_eq!(database.password().expect_err("others").code, "MW-CONF-3");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("mode");
+    assert_eq!(database.password().expect("read").as_deref(), Some("secret words"));
+    std::fs::write(&file, "\n").expect("written");
+    assert_eq!(database.password().expect_err("empty").code, "MW-CONF-3");
+}
+
+#[test]
+fn the_api_listens_on_the_loopback_and_for_pages_that_are_named_exactly() {
+    let with = |lines: &str| {
+        let line = "api_socket = \"/s/api.sock\"";
+        GatewayConfig::parse(&text(TEST, "").replace(line, &format!("{line}\n{lines}")))
+    };
+    let page = "chrome-extension://abcdefghijklmnopabcdefghijklmnop";
+    let good = with(&format!("api_listen = \"127.0.0.1:7070\"\napi_origins = [\"{page}\"]")).expect("good");
+    assert_eq!((good.api_listen, good.api_origins.as_slice()), ("127.0.0.1:7070".parse().ok(), &[page.to_owned()][..]));
+    assert_eq!(GatewayConfig::parse(&good.render().expect("renders")).expect("good"), good);
+    assert!(with("api_listen = \"[::1]:7070\"").is_ok());
+    for odd in
+        ["0.0.0.0:7070", "192.0.2.1:7070", "[::]:7070", "[::ffff:127.0.0.1]:7070", "127.0.0.2:7070", "127.0.0.1:0"]
+    {
+        let error = with(&format!("api_listen = \"{odd}\"")).expect_err(odd);
+        assert!(error.code == "MW-CONF-3" && error.text.contains("api_listen"), "{odd}: {error}");
+    }
+    for odd in
+        ["*", "null", "https://", "https://shop.example/", "https://Shop.example", "https://*.example", "shop.example"]
+    {
+        let error = with(&format!("api_origins = [\"{odd}\"]")).expect_err(odd);
+        assert!(error.code == "MW-CONF-3" && error.text.contains("api_origins"), "{odd}: {error}");
+    }
+    let many = vec![format!("\"{page}\""); 17].join(", ");
+    assert!(with(&format!("api_origins = [{many}]")).expect_err("too many").text.contains("16"));
+}
+
+/// The text of a client's file with these lines in and after `[pay]`.
+fn paying(rest: &str) -> String {
+    let text = text(TEST, "").replace("\"relay\"", "\"client\"");
+    let (head, _) = text.split_once("[offer]").expect("an offer");
+    format!("{head}[pay]\nahead_bytes = 65536\nmax_price = 4096\nmax_fee = 32\nday = 1000\nsite = 100\n{rest}")
+}
+
+#[test]
+fn a_policy_is_what_pay_says_and_what_its_kinds_and_sites_say_otherwise() {
+    let stroops = |n| Stroops::new(n).expect("in range");
+    let plain = GatewayConfig::parse(&paying("")).expect("good").pay.expect("pays").policy().expect("a policy");
+    assert_eq!((plain.limits.kinds, plain.rules.len()), ([stroops(1000); 3], 0));
+    let rest = "mode = \"ask\"\n[pay.tor]\nmode = \"auto\"\nday = 600\n[pay.http]\nmax_price = 8\n\
+                [[pay.rule]]\nsite = \"shop.example:8080\"\nmode = \"never\"\n\
+                [[pay.rule]]\nsite = \"news.example\"\nmode = \"auto\"\nday = 7\n";
+    let config = GatewayConfig::parse(&paying(rest)).expect("good");
+    assert_eq!(GatewayConfig::parse(&config.render().expect("renders")).expect("good"), config);
+    let policy = config.pay.expect("pays").policy().expect("a policy");
+    assert_eq!(policy.limits.kinds, [600, 1000, 1000].map(stroops));
+    assert_eq!(policy.limits.price_ceilings, [4096, 4096, 8].map(Price));
+    let modes = [
+        (ServiceKind::Tor, None, Mode::Auto),
+        (ServiceKind::Ipfs, None, Mode::Ask),
+        (ServiceKind::Http, Some("other.example"), Mode::Ask),
+        (ServiceKind::Http, Some("shop.example:8080"), Mode::Never),
+        (ServiceKind::Http, Some("news.example"), Mode::Auto),
+    ];
+    for (kind, site, mode) in modes {
+        assert_eq!(policy.mode(kind, site), mode, "{kind:?} {site:?}");
+    }
+    assert_eq!([policy.site_day("news.example"), policy.site_day("shop.example:8080")], [7, 100].map(stroops));
+}
+
+#[test]
+fn a_policy_that_cannot_be_meant_is_refused_by_its_key() {
+    let rule = |site: &str| format!("[[pay.rule]]\nsite = \"{site}\"\nmode = \"ask\"\n");
+    for (rest, why) in [
+        (rule("Shop.example"), "lower case"),
+        (rule("http://shop.example"), "host[:port]"),
+        (format!("{}{}", rule("shop.example"), rule("shop.example")), "shop.example"),
+        ("[pay.tor]\nmax_price = 4294967297\n".into(), "ceiling"),
+        ("[pay.tor]\nsite = 5\n".into(), "site"),
+        ("mode = \"maybe\"\n".into(), "maybe"),
+    ] {
+        let error = GatewayConfig::parse(&paying(&rest)).expect_err("must be refused").to_string();
+        assert!(error.contains(why), "{rest}: {error}");
+    }
 }

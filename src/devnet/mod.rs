@@ -6,3 +6,5 @@ pub mod demo;
 pub mod ledger;
 #[cfg(feature = "node")]
 pub mod network;
+#[cfg(feature = "node")]
+pub mod sim;

@@ -2,8 +2,10 @@
 use super::chain::pay::{CircuitStatus, Pay, Refused, ServiceWish};
 use super::chain::serve::{Key, Serve};
 use super::core::message::{ID_LEN, Message, RefusalCode};
-use super::link::{CircuitNews, LinkSummary, Links, Partner};
+use super::core::policy::Account;
+use super::link::{CircuitNews, LinkSummary, Links, Liquidity, Partner};
 use super::port::*;
+use crate::error::Error;
 use rand::Rng;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -49,6 +51,36 @@ pub struct Status {
     pub refused: Vec<Refused>,
     /// Circuits of the paying side.
     pub circuits: Vec<CircuitStatus>,
+    /// How the account of the paying side stands.
+    pub account: Option<Account>,
+    /// What the money set aside for escrows is tied up in.
+    pub liquidity: Liquidity,
+    /// What was made durable; filled in by the reactor.
+    pub commits: Commits,
+}
+
+/// What was made durable since the start: how well events share commits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Commits {
+    /// Commits.
+    pub batches: u64,
+    /// Events of the world that these were made for (a batch may have come of a tick alone).
+    pub events: u64,
+    /// Rows in them, of the journal too.
+    pub rows: u64,
+    /// Rows of the largest.
+    pub rows_max: u64,
+}
+
+impl Commits {
+    /// One more commit, of these rows, for so many events.
+    pub fn count(&mut self, rows: &[Row], events: u64) {
+        let rows = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        self.batches = self.batches.saturating_add(1);
+        self.events = self.events.saturating_add(events);
+        self.rows = self.rows.saturating_add(rows);
+        self.rows_max = self.rows_max.max(rows);
+    }
 }
 
 impl Gateway {
@@ -59,6 +91,14 @@ impl Gateway {
 
     /// One event in, rows and effects out.
     pub fn handle(&mut self, now: u64, rng: &mut impl Rng, event: Event, out: &mut Out) {
+        let before = out.effects.len();
+        self.dispatch(now, rng, event, out);
+        if let Some(pay) = &mut self.pay {
+            pay.write_requests(now, before, out);
+        }
+    }
+
+    fn dispatch(&mut self, now: u64, rng: &mut impl Rng, event: Event, out: &mut Out) {
         match event {
             Event::Built { circ, token, path } => self.on_built(now, rng, circ, token, path, out),
             Event::Passing { circ, prev, next } => {
@@ -129,6 +169,11 @@ impl Gateway {
                     pay.on_http(now, rng, &mut self.links, exchange, &messages, out);
                 }
             }
+            Event::Tor { up } => {
+                if let Some(pay) = &mut self.pay {
+                    pay.on_tor(up);
+                }
+            }
             Event::Tick => {
                 self.links.on_tick(now, rng, out);
                 if let Some(pay) = &mut self.pay {
@@ -141,6 +186,13 @@ impl Gateway {
             Event::Flush => self.links.flush_all(now, rng, out),
             Event::Close { call } => {
                 let answer = Answer::Closing(self.links.close(now, None, out));
+                out.effects.push(Effect::Answer { call, answer });
+            }
+            Event::Policy { call, ask } => {
+                let answer = match &mut self.pay {
+                    Some(pay) => pay.on_policy(now, ask, out),
+                    None => Answer::Unchanged(Error::never("MW-POL-1", "This node pays nothing; it has no [pay].")),
+                };
                 out.effects.push(Effect::Answer { call, answer });
             }
         }
@@ -196,7 +248,7 @@ impl Gateway {
                     pay.on_message(now, rng, &mut self.links, circ, hop, own, peer, &message, out);
                 }
             }
-            End::Passing(prev) if is_link_talk(&message) => {
+            End::Passing(prev) if message.is_link_talk() => {
                 // A payee that asks for a link comes over a path of tor's choice: the relay before us is not it.
                 let asks = matches!(&message, Message::LinkHello(hello) if !hello.payer);
                 let from = prev.filter(|_| !asks).map_or(Partner::Anonymous, Partner::Relay);
@@ -238,28 +290,9 @@ impl Gateway {
             settled,
             refused: self.pay.as_ref().map(|p| p.refused().to_vec()).unwrap_or_default(),
             circuits: self.pay.as_ref().map(Pay::circuits).unwrap_or_default(),
+            account: self.pay.as_ref().map(|pay| pay.account().clone()),
+            liquidity: self.links.liquidity(),
+            commits: Commits::default(),
         }
     }
-}
-
-fn is_link_talk(message: &Message) -> bool {
-    matches!(
-        message,
-        Message::LinkHello(_)
-            | Message::LinkAccept(_)
-            | Message::EscrowOffer(_)
-            | Message::RefundSigned(_)
-            | Message::EscrowReady(_)
-            | Message::EscrowOpen(_)
-            | Message::FlushBegin(_)
-            | Message::FlushAck(_)
-            | Message::FlushDone(_)
-            | Message::Claim(_)
-            | Message::Reestablish(_)
-            | Message::CloseAsk(_)
-            | Message::CloseSigned(_)
-            | Message::FlushAsk(_)
-            | Message::NetPropose(_)
-            | Message::NetAccept(_)
-    )
 }

@@ -23,7 +23,7 @@ pub struct Out {
 }
 
 /// One thing that leaves the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// A message over payment cells; `hop` is 0 at a relay (towards the origin), 1.. at an origin.
     Send {
@@ -85,10 +85,16 @@ pub enum Effect {
     },
     /// Ask the ledger.
     Ledger(LedgerCall),
+    /// Origin: no new stream is to be attached to this circuit, which is not paid for; tor builds another by its own
+    /// rules when a stream wants one. What it carries already stays.
+    Abandon {
+        /// Which.
+        circ: CircuitId,
+    },
 }
 
 /// A call to the ledger; `tag` comes back with the answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LedgerCall {
     /// Submit a signed envelope (XDR bytes). A lost answer is never a reason to build another transaction.
     Submit {
@@ -113,10 +119,29 @@ pub enum LedgerCall {
         /// Which.
         hash: [u8; 32],
     },
+    /// Read what an account did lately, and how late it is on the ledger.
+    History {
+        /// Comes back.
+        tag: u64,
+        /// Which.
+        account: AccountKey,
+    },
+}
+
+impl LedgerCall {
+    /// What comes back with the answer.
+    pub fn tag(&self) -> u64 {
+        match self {
+            LedgerCall::Submit { tag, .. }
+            | LedgerCall::Account { tag, .. }
+            | LedgerCall::Transaction { tag, .. }
+            | LedgerCall::History { tag, .. } => *tag,
+        }
+    }
 }
 
 /// A hop of a circuit of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
     /// Its identity.
     pub relay: RelayId,
@@ -143,7 +168,7 @@ impl Counted {
 }
 
 /// What the world tells the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A circuit that our tor built is open.
     Built {
@@ -273,6 +298,11 @@ pub enum Event {
         /// What it said.
         messages: Vec<Message>,
     },
+    /// How far tor is: it builds circuits, or it does not yet.
+    Tor {
+        /// It does.
+        up: bool,
+    },
     /// Time passes (about four times a second).
     Tick,
     /// Flush what can be flushed.
@@ -282,10 +312,17 @@ pub enum Event {
         /// Names the call for `Effect::Answer`.
         call: u64,
     },
+    /// A person looks at the policy or changes it; answered with `Answer::Policy`, or `Answer::Unchanged`.
+    Policy {
+        /// Names the call for `Effect::Answer`.
+        call: u64,
+        /// What is asked.
+        ask: super::core::policy::PolicyAsk,
+    },
 }
 
 /// What the http front of a site asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SiteAsk {
     /// A message of a session (none: a new one).
     Message {
@@ -303,8 +340,8 @@ pub enum SiteAsk {
     },
 }
 
-/// Answers to `Event::Site`, `Event::Pay` and `Event::Close`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Answers to `Event::Site`, `Event::Pay`, `Event::Close` and `Event::Policy`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Messages of the gateway.
     Messages(Vec<Message>),
@@ -334,6 +371,12 @@ pub enum Answer {
     Lost(super::core::message::RefusalCode),
     /// All links on which we pay are being closed: what comes back, and when.
     Closing(Vec<super::link::Returning>),
+    /// The policy as it stands now, durable. Never handed on between processes.
+    #[serde(skip)]
+    Policy(Box<super::core::policy::PolicyView>),
+    /// It could not be changed as asked (`MW-POL-*`), and nothing was. Never handed on between processes.
+    #[serde(skip)]
+    Unchanged(crate::error::Error),
 }
 
 impl Answer {
@@ -346,7 +389,7 @@ impl Answer {
 }
 
 /// The ledger's answer to the call with the same tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerAnswer {
     /// Of the call.
     pub tag: u64,
@@ -355,7 +398,7 @@ pub struct LedgerAnswer {
 }
 
 /// What a ledger can say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LedgerResult {
     /// The transaction is in a ledger; `success` says whether its operations applied (the sequence number is used
     /// and the fee is paid either way).
@@ -378,6 +421,8 @@ pub enum LedgerResult {
     NotFound,
     /// An account as it stands.
     Account(Box<AccountView>),
+    /// What an account did.
+    History(Box<AccountHistory>),
     /// Nobody knows: time-out, outage, back-off. Look up by hash before anything else.
     Unknown {
         /// For the log.
@@ -386,7 +431,7 @@ pub enum LedgerResult {
 }
 
 /// What we read of an account; all that an escrow check needs.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AccountView {
     /// Whose.
     pub account: AccountKey,
@@ -418,8 +463,20 @@ pub struct AccountView {
     pub latest_ledger: u32,
 }
 
+/// What an account did lately. The clock was read first and the number last: a number that is not used here was not
+/// used when `closed_at` was the time.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AccountHistory {
+    /// Unix seconds at which the latest ledger closed.
+    pub closed_at: u64,
+    /// Envelopes (XDR) of its newest transactions, failed ones too, newest first; at most 20.
+    pub envelopes: Vec<Vec<u8>>,
+    /// Its sequence number.
+    pub sequence: i64,
+}
+
 /// One trustline of an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustlineView {
     /// Asset code.
     pub code: String,
@@ -448,6 +505,10 @@ pub enum Row {
     Payment(Box<super::chain::PaymentRow>),
     /// The append-only journal of money events.
     Event(MoneyEvent),
+    /// Ceilings, budgets and rules of the paying side; there is one such row.
+    Policy(Box<super::core::policy::PolicyRow>),
+    /// A payment request as the paying side met it; the store keeps the newest ones.
+    Request(Box<RequestRow>),
 }
 
 /// One line of the journal.
@@ -465,4 +526,53 @@ pub struct MoneyEvent {
     pub amount: Stroops,
     /// Fee in native stroops.
     pub fee: u64,
+    /// Hash of the ledger transaction that the line is about, where there is one.
+    #[serde(default, with = "super::link::hexed::option")]
+    pub tx: Option<[u8; 32]>,
+}
+
+/// A payment request that the paying side got: written when it came, and again under the same id when its outcome is
+/// another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRow {
+    /// Drawn by the paying side.
+    #[serde(with = "super::link::hexed")]
+    pub id: Id,
+    /// Unix milliseconds.
+    pub at: u64,
+    /// `tor`, `ipfs` or `http`.
+    pub kind: String,
+    /// Who asked, for people: nickname of a relay, or host of a service.
+    pub who: String,
+    /// For a web service its `host[:port]`.
+    pub site: Option<String>,
+    /// What it asked for.
+    pub due: Stroops,
+    /// What became of it.
+    pub outcome: RequestOutcome,
+    /// Why it was refused or held: the stable name of a refusal.
+    pub code: Option<String>,
+}
+
+/// What became of a payment request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestOutcome {
+    /// A payment for it is complete.
+    Paid,
+    /// It was not and will not be paid.
+    Refused,
+    /// It waits: for a person's word, for funds, or for a payment that is under way.
+    Held,
+}
+
+impl RequestOutcome {
+    /// Stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            RequestOutcome::Paid => "paid",
+            RequestOutcome::Refused => "refused",
+            RequestOutcome::Held => "held",
+        }
+    }
 }

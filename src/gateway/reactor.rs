@@ -1,8 +1,8 @@
 //! The loop around a [`Gateway`]: take events, handle them, make the rows durable, let the effects go.
 //!
 //! One thread owns the gateway and the store. Events that wait are handled together and share one commit.
-use super::node::{Gateway, Status};
-use super::port::{Effect, Event, Out};
+use super::node::{Commits, Gateway, Status};
+use super::port::{Effect, Event, Out, Row};
 use crate::error::Result;
 use crate::store::Store;
 use rand::Rng;
@@ -24,6 +24,14 @@ pub trait World {
     fn awaits(&self) -> bool;
 }
 
+/// Sees what happens, after it is durable; for those who watch. Must not block.
+pub trait Onlooker: Send {
+    /// These rows are durable.
+    fn committed(&mut self, rows: &[Row]);
+    /// The picture of the node was refreshed.
+    fn ticked(&mut self, status: &Status);
+}
+
 /// A gateway with its store and its world.
 pub struct Reactor<S, W, R> {
     gateway: Gateway,
@@ -31,7 +39,9 @@ pub struct Reactor<S, W, R> {
     world: W,
     rng: R,
     status: Arc<Mutex<Status>>,
+    onlooker: Option<Box<dyn Onlooker>>,
     ticked: Option<Instant>,
+    commits: Commits,
     /// The last batch was empty.
     idle: bool,
 }
@@ -39,7 +49,14 @@ pub struct Reactor<S, W, R> {
 impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
     /// `status` is refreshed at each tick.
     pub fn new(gateway: Gateway, store: S, world: W, rng: R, status: Arc<Mutex<Status>>) -> Self {
-        Reactor { gateway, store, world, rng, status, ticked: None, idle: false }
+        let commits = Commits::default();
+        Reactor { gateway, store, world, rng, status, onlooker: None, ticked: None, commits, idle: false }
+    }
+
+    /// The same, watched.
+    pub fn seen_by(mut self, onlooker: Box<dyn Onlooker>) -> Self {
+        self.onlooker = Some(onlooker);
+        self
     }
 
     /// Until `over` is set, nothing waits and no answer is to come; until every sender of `events` is gone (the world
@@ -57,33 +74,71 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
     /// One batch. False when there will be no more events.
     pub fn run_once(&mut self, events: &Receiver<Event>) -> Result<bool> {
         let wait = self.ticked.map_or(Duration::ZERO, |at| TICK.saturating_sub(at.elapsed()));
-        let mut out = Out::default();
-        let now = now_ms();
+        let mut batch = Vec::new();
         let mut open = true;
         self.idle = false;
         match events.recv_timeout(wait) {
-            Ok(event) => self.gateway.handle(now, &mut self.rng, event, &mut out),
+            Ok(event) => batch.push(event),
             Err(RecvTimeoutError::Timeout) => self.idle = true,
             Err(RecvTimeoutError::Disconnected) => open = false,
         }
-        for event in events.try_iter().take(BATCH - 1) {
-            self.gateway.handle(now, &mut self.rng, event, &mut out);
-        }
+        batch.extend(events.try_iter().take(BATCH - 1));
         let tick = self.ticked.is_none_or(|at| at.elapsed() >= TICK);
         if tick {
             self.ticked = Some(Instant::now());
-            self.gateway.handle(now, &mut self.rng, Event::Tick, &mut out);
+            batch.push(Event::Tick);
+        }
+        self.step(now_ms(), batch)?;
+        if tick && let Ok(mut status) = self.status.lock() {
+            *status = Status { commits: self.commits, ..self.gateway.status() };
+            if let Some(onlooker) = &mut self.onlooker {
+                onlooker.ticked(&status);
+            }
+        }
+        Ok(open)
+    }
+
+    /// Handles events that came at the same time: all of them, then their rows in one commit, then their effects one by
+    /// one. The only order in which anything leaves a node (invariant 1). Errors as [`Store::commit`]; then none left.
+    pub fn step(&mut self, now: u64, batch: impl IntoIterator<Item = Event>) -> Result<()> {
+        let (mut out, mut handled) = (Out::default(), 0);
+        for event in batch {
+            handled += u64::from(event != Event::Tick);
+            self.gateway.handle(now, &mut self.rng, event, &mut out);
         }
         if !out.rows.is_empty() {
             self.store.commit(&out.rows)?;
+            self.commits.count(&out.rows, handled);
+            if let Some(onlooker) = &mut self.onlooker {
+                onlooker.committed(&out.rows);
+            }
+        } else if tick || !out.effects.is_empty() {
+            self.store.alive()?;
         }
         for effect in out.effects {
             self.world.release(effect);
         }
-        if tick && let Ok(mut status) = self.status.lock() {
-            *status = self.gateway.status();
-        }
-        Ok(open)
+        Ok(())
+    }
+
+    /// What was made durable so far.
+    pub fn commits(&self) -> Commits {
+        self.commits
+    }
+
+    /// The gateway, to be looked at.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// What effects go to.
+    pub fn world_mut(&mut self) -> &mut W {
+        &mut self.world
+    }
+
+    /// The store, which nobody else may write to.
+    pub fn store_mut(&mut self) -> &mut S {
+        &mut self.store
     }
 }
 

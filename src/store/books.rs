@@ -1,10 +1,8 @@
 //! The books: what the journal adds up to, and whether the lanes say the same.
-use super::reader::{number, stroops};
-use super::sqlite::failed;
+use super::sql::{Sql, Value, collect};
 use crate::error::Result;
 use crate::gateway::core::message::Id;
 use crate::units::Stroops;
-use rusqlite::Connection;
 use serde::Serialize;
 
 /// What the journal says of one link.
@@ -48,47 +46,43 @@ pub struct Books {
 
 /// One link in both forms: what the journal says, what the lanes say.
 const COMPARE: &str = "
-SELECT hex(l.link), l.role,
+SELECT l.link, l.role,
     CASE l.role WHEN 'payer' THEN coalesce(b.signed, 0) ELSE coalesce(b.credited, 0) END, l.total,
     CASE l.role WHEN 'payer' THEN coalesce(b.seen, 0) ELSE coalesce(b.flushed, 0) END, l.landed,
     coalesce(b.returned, 0), l.returned
-FROM (SELECT link, role, sum(total) AS total, sum(landed) AS landed,
-    sum(coalesce(json_extract(body, '$.returned'), 0)) AS returned FROM escrows GROUP BY link, role) l
-LEFT JOIN balances b ON b.link = l.link";
+FROM (SELECT link, role, CAST(sum(total) AS BIGINT) AS total, CAST(sum(landed) AS BIGINT) AS landed,
+    CAST(sum(returned) AS BIGINT) AS returned FROM escrows WHERE node = $1 GROUP BY link, role) AS l
+LEFT JOIN balances AS b ON b.node = $1 AND b.link = l.link ORDER BY l.link, l.role";
 
 /// Journal lines about money of a link that no lane knows.
 const ORPHANS: &str = "
-SELECT hex(link) FROM balances
-WHERE signed + credited + flushed + seen > 0 AND link NOT IN (SELECT link FROM escrows)";
+SELECT link FROM balances WHERE node = $1 AND signed + credited + flushed + seen > 0
+    AND link NOT IN (SELECT link FROM escrows WHERE node = $1) ORDER BY link";
 
 /// Lanes that promise more than they hold.
-const OVERDRAWN: &str = "SELECT hex(escrow), role FROM escrows \
-     WHERE total - coalesce(json_extract(body, '$.netted'), 0) > deposit OR landed > deposit";
+const OVERDRAWN: &str = "
+SELECT escrow, role FROM escrows WHERE node = $1 AND (total - netted > deposit OR landed > deposit) ORDER BY escrow";
 
-pub(super) fn balances(db: &Connection) -> Result<Vec<Balance>> {
-    let sql = "SELECT link, signed, credited, flushed, seen, returned, fees FROM balances ORDER BY link";
-    let mut query = db.prepare_cached(sql).map_err(failed)?;
-    let rows = query.query_map([], |row| {
-        let link = row.get(0)?;
-        Ok((|| {
-            Ok(Balance {
-                link,
-                signed: stroops(row, 1)?,
-                credited: stroops(row, 2)?,
-                flushed: stroops(row, 3)?,
-                seen: stroops(row, 4)?,
-                returned: stroops(row, 5)?,
-                fees: number(row, 6)?,
-            })
-        })())
-    });
-    rows.map_err(failed)?.map(|row| row.map_err(failed)?).collect()
+const BALANCES: &str = "
+SELECT link, signed, credited, flushed, seen, returned, fees FROM balances WHERE node = $1 ORDER BY link";
+
+pub(super) fn balances(db: &mut dyn Sql, node: i64) -> Result<Vec<Balance>> {
+    collect(db, BALANCES, &[Value::Int(node)], |line| {
+        Ok(Balance {
+            link: line.bytes(0)?,
+            signed: line.stroops(1)?,
+            credited: line.stroops(2)?,
+            flushed: line.stroops(3)?,
+            seen: line.stroops(4)?,
+            returned: line.stroops(5)?,
+            fees: line.count(6)?,
+        })
+    })
 }
 
-pub(super) fn check(db: &Connection) -> Result<Books> {
-    let moment = db.unchecked_transaction().map_err(failed)?;
+pub(super) fn check(db: &mut dyn Sql, node: i64) -> Result<Books> {
     let mut books = Books::default();
-    for balance in balances(&moment)? {
+    for balance in balances(db, node)? {
         for (sum, part) in [
             (&mut books.signed, balance.signed),
             (&mut books.credited, balance.credited),
@@ -100,33 +94,26 @@ pub(super) fn check(db: &Connection) -> Result<Books> {
         }
         books.fees = books.fees.saturating_add(balance.fees);
     }
-    let mut query = moment.prepare(COMPARE).map_err(failed)?;
-    let mut rows = query.query([]).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let (link, role): (String, String) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
-        for (what, journal, lanes) in [
-            ("paid", number(row, 2)?, number(row, 3)?),
-            ("landed", number(row, 4)?, number(row, 5)?),
-            ("returned", number(row, 6)?, number(row, 7)?),
-        ] {
+    let node = [Value::Int(node)];
+    let wrong = &mut books.wrong;
+    db.each(COMPARE, &node, &mut |line| {
+        let (link, role) = (hex::encode(line.bytes::<16>(0)?), line.text(1)?);
+        for (what, at) in [("paid", 2), ("landed", 4), ("returned", 6)] {
+            let (journal, lanes) = (line.count(at)?, line.count(at + 1)?);
             if journal != lanes {
-                books
-                    .wrong
-                    .push(format!("link {link} ({role}): {what} {journal} by the journal, {lanes} by its lanes"));
+                wrong.push(format!("link {link} ({role}): {what} {journal} by the journal, {lanes} by its lanes"));
             }
         }
-    }
-    books
-        .wrong
-        .extend(texts(&moment, ORPHANS)?.into_iter().map(|link| format!("link {link}: no lane knows its money")));
-    books.wrong.extend(texts(&moment, OVERDRAWN)?.into_iter().map(|e| format!("escrow {e}: more than its deposit")));
-    let sound = texts(&moment, "PRAGMA quick_check")?;
-    books.wrong.extend(sound.into_iter().filter(|line| line != "ok").map(|line| format!("file: {line}")));
+        Ok(())
+    })?;
+    db.each(ORPHANS, &node, &mut |line| {
+        wrong.push(format!("link {}: no lane knows its money", hex::encode(line.bytes::<16>(0)?)));
+        Ok(())
+    })?;
+    db.each(OVERDRAWN, &node, &mut |line| {
+        wrong.push(format!("escrow {}: more than its deposit", hex::encode(line.bytes::<32>(0)?)));
+        Ok(())
+    })?;
+    books.wrong.extend(db.faults()?.into_iter().map(|line| format!("file: {line}")));
     Ok(books)
-}
-
-fn texts(db: &Connection, sql: &str) -> Result<Vec<String>> {
-    let mut query = db.prepare(sql).map_err(failed)?;
-    let rows = query.query_map([], |row| row.get(0)).map_err(failed)?;
-    rows.map(|row| row.map_err(failed)).collect()
 }

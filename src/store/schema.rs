@@ -1,93 +1,87 @@
-//! The tables. A change gets a new version and a step from the one before; what was released never changes.
+//! The tables and their versions: `sql/DATABASE-VERSION.sql` leads from the version before to this one. What was
+//! released never changes.
 use super::sqlite::failed;
 use crate::error::{Error, Result};
 use rusqlite::Connection;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 /// Version of the tables.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: i64 = 3;
+
+/// From an empty SQLite file on, one version each.
+const SQLITE: [&str; 3] =
+    [include_str!("sql/sqlite-1.sql"), include_str!("sql/sqlite-2.sql"), include_str!("sql/sqlite-3.sql")];
+
+/// An empty PostgreSQL database begins with this version.
+pub(super) const POSTGRES: &str = include_str!("sql/postgres-3.sql");
 
 /// Says whose file it is ("MWv1").
-const APPLICATION: i32 = 0x4d57_7631;
+const APPLICATION: i64 = 0x4d57_7631;
 
-const TABLES: &str = "
-CREATE TABLE links (
-    id BLOB PRIMARY KEY NOT NULL, role TEXT NOT NULL, deposit INTEGER NOT NULL, since_ms INTEGER NOT NULL,
-    body TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE escrows (
-    escrow BLOB PRIMARY KEY NOT NULL, link BLOB NOT NULL, role TEXT NOT NULL, state TEXT NOT NULL,
-    deposit INTEGER NOT NULL CHECK (deposit >= 0),
-    total INTEGER NOT NULL CHECK (total >= 0),
-    landed INTEGER NOT NULL CHECK (landed >= 0),
-    epoch INTEGER NOT NULL, body TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE hops (
-    hop BLOB PRIMARY KEY NOT NULL, at INTEGER NOT NULL,
-    amount_in INTEGER NOT NULL, amount_out INTEGER NOT NULL, body TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX hops_at ON hops (at);
-CREATE TABLE payments (
-    id BLOB PRIMARY KEY NOT NULL, at INTEGER NOT NULL, state TEXT NOT NULL, service TEXT NOT NULL,
-    total INTEGER NOT NULL CHECK (total >= 0), body TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX payments_at ON payments (at);
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, what TEXT NOT NULL, link BLOB, hop BLOB,
-    amount INTEGER NOT NULL CHECK (amount >= 0), fee INTEGER NOT NULL CHECK (fee >= 0)
-) STRICT;
-CREATE INDEX events_link ON events (link, what);
-CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'the journal only grows'); END;
-CREATE TRIGGER events_keep BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'the journal only grows'); END;
-CREATE VIEW balances AS SELECT
-    link,
-    SUM(CASE WHEN what IN ('claim_signed', 'claim_adopted') THEN amount ELSE 0 END) AS signed,
-    SUM(CASE WHEN what = 'claim_accepted' THEN amount ELSE 0 END) AS credited,
-    SUM(CASE WHEN what = 'flush_landed' THEN amount ELSE 0 END) AS flushed,
-    SUM(CASE WHEN what = 'landing_seen' THEN amount ELSE 0 END) AS seen,
-    SUM(CASE WHEN what IN ('escrow_created', 'escrow_funded', 'escrow_failed', 'flush_landed', 'flush_failed')
-        THEN fee ELSE 0 END) AS fees
-    FROM events WHERE link IS NOT NULL GROUP BY link;
-";
-
-/// Version 1 to 2: deposits come back, at a fee.
-const RETURNS: &str = "
-DROP VIEW balances;
-CREATE VIEW balances AS SELECT
-    link,
-    SUM(CASE WHEN what IN ('claim_signed', 'claim_adopted') THEN amount ELSE 0 END) AS signed,
-    SUM(CASE WHEN what = 'claim_accepted' THEN amount ELSE 0 END) AS credited,
-    SUM(CASE WHEN what = 'flush_landed' THEN amount ELSE 0 END) AS flushed,
-    SUM(CASE WHEN what = 'landing_seen' THEN amount ELSE 0 END) AS seen,
-    SUM(CASE WHEN what = 'escrow_reclaimed' THEN amount ELSE 0 END) AS returned,
-    SUM(CASE WHEN what IN ('escrow_created', 'escrow_funded', 'escrow_failed', 'flush_landed', 'flush_failed',
-        'escrow_refunded', 'refund_failed', 'escrow_reclaimed', 'reclaim_failed') THEN fee ELSE 0 END) AS fees
-    FROM events WHERE link IS NOT NULL GROUP BY link;
-";
-
-/// Makes the tables in a new file; leaves those of this version alone. `MW-STORE-3`: another program's file, or of a
-/// later version.
-pub(super) fn prepare(db: &mut Connection) -> Result<()> {
-    let number = |db: &Connection, name: &str| -> Result<i64> {
-        db.pragma_query_value(None, name, |row| row.get(0)).map_err(failed)
+/// Brings a file to this version, after a copy of it was put beside it; makes the tables in a new one. `MW-STORE-3`:
+/// another program's file, or of a later version; `MW-STORE-1`: no copy could be made.
+pub(super) fn prepare(db: &mut Connection, path: &Path) -> Result<()> {
+    let (application, version) = version_of(db)?;
+    let begun = match (application, version) {
+        (0, 0) => 0,
+        (APPLICATION, 1..=VERSION) => version,
+        _ => return Err(foreign(version)),
     };
-    let (application, version) = (number(db, "application_id")?, number(db, "user_version")?);
-    if application == i64::from(APPLICATION) && version == i64::from(VERSION) {
-        return Ok(());
+    if begun > 0 && begun < VERSION {
+        back_up(db, path, begun)?;
     }
-    if application == i64::from(APPLICATION) && version == 1 {
+    for (step, sql) in (begun..VERSION).zip(SQLITE.iter().skip(usize::try_from(begun).unwrap_or(SQLITE.len()))) {
         let tx = db.transaction().map_err(failed)?;
-        tx.execute_batch(RETURNS).map_err(failed)?;
-        tx.pragma_update(None, "user_version", VERSION).map_err(failed)?;
-        return tx.commit().map_err(failed);
+        tx.execute_batch(sql).map_err(failed)?;
+        tx.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
+        tx.pragma_update(None, "user_version", step + 1).map_err(failed)?;
+        tx.commit().map_err(failed)?;
     }
-    if application != 0 || version != 0 {
-        let text =
-            format!("The store has version {version}, this program knows {VERSION}; use the program that wrote it.");
-        return Err(Error::never("MW-STORE-3", text));
+    Ok(())
+}
+
+/// Refuses a file whose tables are of another version: a reader changes nothing.
+pub(super) fn check(db: &Connection) -> Result<()> {
+    match version_of(db)? {
+        (APPLICATION, VERSION) => Ok(()),
+        (APPLICATION, version) if version < VERSION => {
+            let text = format!("The store has version {version}; start the node once, it brings it to {VERSION}.");
+            Err(Error::never("MW-STORE-3", text))
+        }
+        (_, version) => Err(foreign(version)),
     }
-    let tx = db.transaction().map_err(failed)?;
-    tx.execute_batch(TABLES).and_then(|()| tx.execute_batch(RETURNS)).map_err(failed)?;
-    tx.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
-    tx.pragma_update(None, "user_version", VERSION).map_err(failed)?;
-    tx.commit().map_err(failed)
+}
+
+/// What this program does not know is left alone.
+pub(super) fn foreign(version: i64) -> Error {
+    let text = format!("The store has version {version}, this program knows {VERSION}; use the program that wrote it.");
+    Error::never("MW-STORE-3", text)
+}
+
+fn version_of(db: &Connection) -> Result<(i64, i64)> {
+    let number = |name: &str| -> Result<i64> { db.pragma_query_value(None, name, |row| row.get(0)).map_err(failed) };
+    Ok((number("application_id")?, number("user_version")?))
+}
+
+/// A whole, settled copy; one that is there already was made of the same rows by a start that did not get further.
+fn back_up(db: &Connection, path: &Path, version: i64) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".v{version}-backup"));
+    let (copy, cannot) = (Path::new(&name), |error: std::io::Error| {
+        Error::later("MW-STORE-1", format!("No copy of the store could be made before its new version ({error})."))
+    });
+    let mut half = name.clone();
+    half.push(".new");
+    let half = Path::new(&half);
+    match std::fs::remove_file(half) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot(error)),
+        _ => {}
+    }
+    File::create_new(half).and_then(|f| f.set_permissions(Permissions::from_mode(0o600))).map_err(cannot)?;
+    let text = half.to_str().ok_or_else(|| cannot(std::io::ErrorKind::InvalidFilename.into()))?;
+    db.execute("VACUUM INTO ?1", [text]).map_err(failed)?;
+    let durable = File::open(half).and_then(|file| file.sync_all());
+    durable.and_then(|()| std::fs::rename(half, copy)).map_err(cannot)
 }

@@ -1,23 +1,26 @@
 //! The SQLite file: opened by one process, written with full synchronisation.
 use super::reader::Reader;
-use super::{DAY_MS, Snapshot, Store, record, schema};
+use super::sql::{Cell, Line, Sql, Statement, Value};
+use super::state::State;
+use super::{LOCK_PATIENCE, LOCK_PAUSE, Snapshot, Store, schema};
 use crate::error::{Error, Result};
 use crate::gateway::port::Row;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use serde::de::DeserializeOwned;
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Name of the file in the state directory; beside it lie SQLite's own `-wal` and `-shm`, and `.lock`.
+/// Name of the file in the state directory; beside it lie SQLite's own `-wal` and `-shm`, `.lock`, and a copy from
+/// before each new version of the tables (`.v2-backup`).
 pub const FILE: &str = "magicwave.db";
-/// Answers to payments that are kept; older ones go at the next start.
-const HOPS_KEPT: u32 = 100_000;
-/// Payments that a start reads at most.
-const PAYMENTS_READ: u32 = 100_000;
+/// A file is of one node, and this is its number.
+pub(super) const NODE: i64 = 1;
 /// Other connections are readers of ours; they never hold the file for long.
 const BUSY: Duration = Duration::from_secs(5);
+/// Prepared statements that a connection keeps.
+const PREPARED: usize = 64;
 
 /// The store of one node.
 ///
@@ -26,33 +29,38 @@ const BUSY: Duration = Duration::from_secs(5);
 /// that cannot be written or read.
 #[derive(Debug)]
 pub struct Sqlite {
-    db: Connection,
+    state: State<Connected>,
     path: PathBuf,
     // Released by the system when the process ends, however it ends.
     _lock: File,
 }
+
+/// An open file.
+#[derive(Debug)]
+pub(super) struct Connected(Connection);
 
 impl Sqlite {
     /// Opens the store in the directory `dir`, or makes it with mode 0600.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
         let lock = private(&dir.join(format!("{FILE}.lock")))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let text = "Another process uses this state directory; stop it or choose another directory.";
-                return Err(Error::later("MW-STORE-2", text));
+        let until = Instant::now() + LOCK_PATIENCE;
+        while let Err(error) = lock.try_lock() {
+            match error {
+                TryLockError::WouldBlock if Instant::now() < until => std::thread::sleep(LOCK_PAUSE),
+                TryLockError::WouldBlock => {
+                    let text = "Another process uses this state directory; stop it or choose another directory.";
+                    return Err(Error::later("MW-STORE-2", text));
+                }
+                TryLockError::Error(error) => return Err(cannot_open(&error)),
             }
-            Err(TryLockError::Error(error)) => return Err(cannot_open(&error)),
         }
         drop(private(&path)?); // so that SQLite finds it with its mode, which its own files take over
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut db = Connection::open_with_flags(&path, flags).map_err(failed)?;
-        db.busy_timeout(BUSY).map_err(failed)?;
+        let mut db = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         db.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
         db.pragma_update(None, "synchronous", "full").map_err(failed)?;
-        schema::prepare(&mut db)?;
-        Ok(Sqlite { db, path, _lock: lock })
+        schema::prepare(&mut db, &path)?;
+        Ok(Sqlite { state: State::new(Connected(db), NODE), path, _lock: lock })
     }
     /// Reads beside the writer, from any thread.
     pub fn reader(&self) -> Result<Reader> {
@@ -62,49 +70,100 @@ impl Sqlite {
 
 impl Store for Sqlite {
     fn load(&mut self, hops: u32, now_ms: u64) -> Result<Snapshot> {
-        let old = "DELETE FROM hops WHERE at < (SELECT at FROM hops ORDER BY at DESC LIMIT 1 OFFSET ?1)";
-        self.db.execute(old, [HOPS_KEPT]).map_err(failed)?;
-        // By our clock, not by the newest payment: one that is dated in the future must not hide those of today. Those
-        // of the days nearest to today come first, so that no number of such payments does.
-        let days = "SELECT body FROM (SELECT at, body FROM payments WHERE at > ?2 \
-                    ORDER BY at >= ?3, at DESC LIMIT ?1) ORDER BY at";
-        let hop = "SELECT body FROM (SELECT at, body FROM hops ORDER BY at DESC LIMIT ?1) ORDER BY at";
-        let time = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-        let (since, until) =
-            (time(now_ms.saturating_sub(2 * DAY_MS)), time((now_ms / DAY_MS + 1).saturating_mul(DAY_MS)));
-        Ok(Snapshot {
-            links: bodies(&self.db, "SELECT body FROM links ORDER BY since_ms", [])?,
-            escrows: bodies(&self.db, "SELECT body FROM escrows", [])?,
-            hops: bodies(&self.db, hop, [hops])?,
-            payments: bodies(&self.db, days, rusqlite::params![PAYMENTS_READ, since, until])?,
-        })
+        self.state.load(hops, now_ms)
     }
-
     fn commit(&mut self, rows: &[Row]) -> Result<()> {
-        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        for (at, row) in rows.iter().enumerate() {
-            // A batch often holds one lane many times; only its last state counts.
-            if !rows[at + 1..].iter().any(|later| record::replaces(later, row)) {
-                record::write(&tx, row)?;
-            }
-        }
-        tx.commit().map_err(failed)
+        self.state.commit(rows)
     }
 }
 
-/// The JSON bodies that a query yields.
-pub(super) fn bodies<T: DeserializeOwned>(db: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<Vec<T>> {
-    let mut query = db.prepare_cached(sql).map_err(failed)?;
-    let rows = query.query_map(values, |row| row.get::<_, String>(0)).map_err(failed)?;
-    rows.map(|body| {
-        serde_json::from_str(&body.map_err(failed)?).map_err(|error| {
-            Error::never(
-                "MW-STORE-6",
-                format!("A row of the store cannot be read ({error}); restore it from a backup."),
-            )
-        })
-    })
-    .collect()
+/// The file of a store that exists, to be read only. `MW-STORE-3`: of another version.
+pub(super) fn read_only(path: &Path) -> Result<Connected> {
+    let db = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    schema::check(&db)?;
+    Ok(Connected(db))
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+    db.busy_timeout(BUSY).map_err(failed)?;
+    db.set_prepared_statement_cache_capacity(PREPARED);
+    Ok(db)
+}
+
+impl Sql for Connected {
+    fn commit(&mut self, statements: &[Statement<'_>]) -> Result<()> {
+        let tx = self.0.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        for statement in statements {
+            let mut query = tx.prepare_cached(statement.sql).map_err(failed)?;
+            bind(&mut query, &statement.values)?;
+            query.raw_execute().map_err(failed)?;
+        }
+        tx.commit().map_err(failed)
+    }
+    fn each(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        take: &mut dyn FnMut(Line<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut query = self.0.prepare_cached(sql).map_err(failed)?;
+        bind(&mut query, values)?;
+        let columns = query.column_count();
+        let mut rows = query.raw_query();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let cells =
+                (0..columns).map(|column| cell(row.get_ref(column).map_err(failed)?)).collect::<Result<Vec<_>>>();
+            take(Line(&cells?))?;
+        }
+        Ok(())
+    }
+    fn still(&mut self, on: bool) -> Result<()> {
+        self.0.execute_batch(if on { "BEGIN" } else { "COMMIT" }).map_err(failed)
+    }
+    fn alive(&mut self) -> Result<()> {
+        Ok(()) // a file does not go away
+    }
+    fn faults(&mut self) -> Result<Vec<String>> {
+        let mut said = Vec::new();
+        self.each("PRAGMA quick_check", &[], &mut |line| {
+            said.push(line.text(0)?);
+            Ok(())
+        })?;
+        Ok(said.into_iter().filter(|line| line != "ok").collect())
+    }
+}
+
+/// SQLite counts `$1`, `$2`, … in the order in which a statement names them first; here each value finds its own name.
+fn bind(query: &mut rusqlite::Statement<'_>, values: &[Value<'_>]) -> Result<()> {
+    for (at, value) in values.iter().enumerate() {
+        let place = query.parameter_index(&format!("${}", at + 1)).map_err(failed)?;
+        let unknown = || Error::never("MW-STORE-6", "A statement has no place for a value; nothing was written.");
+        query.raw_bind_parameter(place.ok_or_else(unknown)?, value).map_err(failed)?;
+    }
+    Ok(())
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Value::Null => ValueRef::Null,
+            Value::Int(number) => ValueRef::Integer(*number),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+fn cell(value: ValueRef<'_>) -> Result<Cell> {
+    let odd = || Error::never("MW-STORE-6", "The store holds a value of another kind; restore it from a backup.");
+    match value {
+        ValueRef::Null => Ok(Cell::Null),
+        ValueRef::Integer(number) => Ok(Cell::Int(number)),
+        ValueRef::Text(text) => std::str::from_utf8(text).map(|text| Cell::Text(text.into())).map_err(|_| odd()),
+        ValueRef::Blob(bytes) => Ok(Cell::Bytes(bytes.into())),
+        ValueRef::Real(_) => Err(odd()),
+    }
 }
 
 /// What SQLite's error means for who called.

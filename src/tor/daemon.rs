@@ -149,6 +149,11 @@ impl TorHandle {
         self.payments().and_then(|()| sys::close(circ))
     }
 
+    /// Attach no new stream to a circuit of ours; what rides it stays, and tor builds another when one is wanted.
+    pub fn abandon(&self, circ: CircuitId) -> Result<()> {
+        self.payments().and_then(|()| sys::abandon(circ))
+    }
+
     /// Replace the policy; [`Policy::relay`] keeps its first value.
     pub fn set_policy(&self, policy: Policy) -> Result<()> {
         self.payments()?;

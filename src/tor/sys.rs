@@ -178,6 +178,12 @@ pub fn close(circ: u64) -> Result<()> {
     answer(unsafe { raw::mw_close(circ) })
 }
 
+/// Attach no new stream to a circuit of ours, nor to the other legs of its conflux set.
+pub fn abandon(circ: u64) -> Result<()> {
+    // SAFETY: a plain number.
+    answer(unsafe { raw::mw_abandon(circ) })
+}
+
 /// Replace the policy of a running tor; `relay` keeps its first value.
 pub fn set_policy(policy: &Policy) -> Result<()> {
     let policy = c_policy(policy);

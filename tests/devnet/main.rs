@@ -1,5 +1,6 @@
 //! Tests on a real private tor network. They talk to the loopback only and end every process that they start.
 #![cfg(feature = "node")]
+mod api;
 mod common;
 mod crash;
 mod hostile;

@@ -1,6 +1,6 @@
 //! Fast tests over the whole crate, one file per subject: no network outside the loopback.
 #[cfg(feature = "node")]
-mod api;
+mod api_verbs;
 mod chain;
 mod gateway_cells;
 #[cfg(feature = "node")]
@@ -15,6 +15,9 @@ mod ledger_replay;
 mod ledger_verbs;
 mod links;
 mod pins;
+#[cfg(feature = "node")]
+#[path = "../common/postgres.rs"]
+mod postgres;
 #[cfg(feature = "node")]
 mod reactor;
 mod stellar_adaptor;

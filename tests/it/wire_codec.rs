@@ -55,7 +55,9 @@ fn a_bool_that_is_neither_0_nor_1_is_refused() {
 fn unknown_enum_values_are_refused() {
     assert_eq!(changed(2, 77, &[0]), bad(2, "service kind"));
     assert_eq!(changed(2, 77, &[4]), bad(2, "service kind"));
-    assert_eq!(changed(3, 129, &[3]), bad(3, "service state"));
+    assert_eq!(changed(3, 97, &[3]), bad(3, "service state"));
+    assert_eq!(changed(4, 61, &[3]), bad(4, "lock wish"));
+    assert_eq!(changed(8, 24, &[3]), bad(8, "proof"));
 }
 
 #[test]
@@ -80,8 +82,10 @@ fn an_asset_code_with_strange_bytes_is_refused() {
 
 #[test]
 fn a_sealed_body_of_another_size_is_refused() {
-    assert_eq!(changed(5, 32, &[0, 135]), bad(5, "sealed length"));
-    assert_eq!(changed(8, 32, &[0xff, 0xff]), bad(8, "sealed length"));
+    // The lock before it is there or not.
+    let sealed_at = |kind: u8, len: usize| of(kind).len() - 4 - len - 2;
+    assert_eq!(changed(5, sealed_at(5, 112), &[0, 111]), bad(5, "sealed length"));
+    assert_eq!(changed(8, 33, &[0xff, 0xff]), bad(8, "sealed length"));
 }
 
 #[test]

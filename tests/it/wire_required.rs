@@ -99,11 +99,13 @@ fn an_offer_and_a_request_that_do_not_belong_together_are_refused() {
 fn lists_of_messages_are_taken_whole_or_not_at_all() {
     let messages: Vec<_> = [9, 10, 11].iter().map(|kind| Bytes(&[5; 300]).message(*kind)).collect();
     let bytes: Vec<u8> = messages.iter().flat_map(encode).collect();
-    assert_eq!(decode_list(&bytes, 3), Ok(messages));
+    assert_eq!(decode_list(&bytes, 3), Ok(messages.clone()));
     assert_eq!(decode_list(&[], 3), Ok(vec![]));
     assert!(matches!(decode_list(&bytes, 2), Err(DecodeError::TooLong { .. })));
+    let first = encode(&messages[0]).len();
+    let ends = [first, first + 20];
     for cut in 1..bytes.len() {
-        let whole = [28, 48].contains(&cut);
+        let whole = ends.contains(&cut);
         assert_eq!(decode_list(&bytes[..cut], 3).is_ok(), whole, "{cut}");
     }
 }

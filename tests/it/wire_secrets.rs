@@ -4,7 +4,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use magicwave::gateway::core::codec::encode;
-use magicwave::gateway::core::message::Message;
+use magicwave::gateway::core::message::{Beside, Message};
 use magicwave::gateway::core::offer::{network_id, offer_hash};
 use magicwave::gateway::core::request::mac;
 use magicwave::gateway::core::seal::{seal_claim, seal_template};
@@ -26,7 +26,7 @@ fn hashes_and_macs_cover_the_bytes_that_the_specification_names() {
     assert_eq!(offer_hash(&offer)[..], Sha256::digest(&offer_bytes)[..16]);
     let request = Bytes(&ENTROPY).request();
     let bytes = encode(&Message::PaymentRequest(request.clone()));
-    assert_eq!(mac(&[7; 32], &request)[..], hmac_16(&[7; 32], &bytes[4..134]));
+    assert_eq!(mac(&[7; 32], &request)[..], hmac_16(&[7; 32], &bytes[4..102]));
     let proof = hmac_16(&offer.mac_key, &[&b"magicwave http session v1"[..], &offer.session].concat());
     assert_eq!(session_header(&offer), hex::encode([&offer.session[..], &proof].concat()));
     let passphrase = "Test SDF Network ; September 2015";
@@ -47,9 +47,15 @@ fn seals_are_those_that_the_specification_describes() {
     let claim = Bytes(&ENTROPY).claim_body();
     let inner = encode(&Message::Claim(claim.claim.clone()));
     let fields = [&claim.hop_id[..], &claim.amount.get().to_be_bytes(), &inner[4..]].concat();
-    assert_eq!(fields.len(), 132);
+    let beside = match claim.beside {
+        Beside::Nothing => [&[0][..], &[0; 64]].concat(),
+        Beside::Lock(point, time) => [&[1][..], &point, &time.to_be_bytes(), &[0; 24]].concat(),
+        Beside::Relock(pre) => [&[2][..], &pre].concat(),
+    };
+    let fields = [fields, beside].concat();
+    assert_eq!(fields.len(), 197);
     let found = seal_claim(&[7; 32], [3; 8], [5; 24], &claim).expect("it fits");
-    assert_eq!(found.sealed, sealed(&fields, 160, 2));
+    assert_eq!(found.sealed, sealed(&fields, 200, 2));
 
     let template = Bytes(&ENTROPY).template_body();
     let mut fields = [&template.hop_id[..], &template.escrow].concat();
@@ -58,5 +64,5 @@ fn seals_are_those_that_the_specification_describes() {
     fields.extend_from_slice(&template.amount.get().to_be_bytes());
     assert_eq!(fields.len(), 68);
     let found = seal_template(&[7; 32], [3; 8], [5; 24], &template).expect("it fits");
-    assert_eq!(found.sealed, sealed(&fields, 96, 1));
+    assert_eq!(found.sealed, sealed(&fields, 72, 1));
 }

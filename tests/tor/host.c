@@ -14,6 +14,7 @@
  *   grant CIRC CELLS          mw_grant()
  *   watch CIRC HOP CELLS      mw_watch()
  *   query CIRC | close CIRC   mw_query(), mw_close()
+ *   abandon CIRC              mw_abandon()
  *   launch TOKEN RSA FLAGS    mw_launch()
  *   policy name=value,...     mw_set_policy()
  *   stats                     mw_stats(), and our resident memory
@@ -245,6 +246,8 @@ run_line(const char *line)
     r = mw_query(circ);
   } else if (sscanf(line, "close %" SCNu64, &circ) == 1) {
     r = mw_close(circ);
+  } else if (sscanf(line, "abandon %" SCNu64, &circ) == 1) {
+    r = mw_abandon(circ);
   } else if (sscanf(line, "launch %" SCNu64 " %2047s %u", &circ, hex, &hop)
              == 3) {
     from_hex(hex, body, 20);

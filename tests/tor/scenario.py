@@ -17,6 +17,7 @@ import traceback
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import abandon
 import cells
 import conflux
 import hold
@@ -40,6 +41,9 @@ TESTS = [
     hold.a_circuit_that_holds_too_much_is_closed_alone,
     hold.unpaid_circuits_do_not_harm_others,
     hold.who_says_no_hello_gets_what_is_left_over,
+    abandon.a_circuit_that_is_given_up_gets_no_new_stream_and_keeps_its_own,
+    abandon.a_set_whose_leg_is_given_up_gets_no_new_stream_and_keeps_its_own,
+    abandon.a_relay_gives_up_nothing,
     conflux.conflux_legs_count_for_themselves,
     conflux.the_busier_leg_is_held_and_the_client_stays_small,
     conflux.the_quieter_leg_is_held_and_the_client_stays_small,

@@ -58,7 +58,8 @@ class Origin(threading.Thread):
 
 
 class Stream:
-    """A stream through a client's SOCKS port, on a circuit that we choose."""
+    """A stream through a client's SOCKS port, on a circuit that we choose, or
+    without a control connection on one that tor chooses."""
 
     def __init__(self, node, control, circ, origin, timeout=60, onion=None):
         self.sock = socket.create_connection((LOOPBACK, node.socks_port), 20)
@@ -73,7 +74,8 @@ class Stream:
             self.sock.sendall(b"\x05\x01\x00\x01" +
                               socket.inet_aton(LOOPBACK) +
                               struct.pack(">H", origin.port))
-            control.attach(circ, origin.port)
+            if control:
+                control.attach(circ, origin.port)
         assert self._exactly(10)[1] == 0
 
     def _exactly(self, n):

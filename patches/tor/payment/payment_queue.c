@@ -16,6 +16,7 @@
 #include "feature/payment/payment_internal.h"
 #include "core/or/circuit_st.h"
 #include "core/or/circuitlist.h"
+#include "core/or/circuituse.h"
 #include "lib/evloop/compat_libevent.h"
 #include "lib/log/log.h"
 #include "lib/net/alertsock.h"
@@ -29,7 +30,7 @@
 #define MAX_BATCH 256
 
 enum { CMD_SEND, CMD_GRANT, CMD_WATCH, CMD_QUERY, CMD_LAUNCH, CMD_CLOSE,
-       CMD_POLICY };
+       CMD_ABANDON, CMD_POLICY };
 
 /** One call of a mw_* function. */
 typedef struct command_t {
@@ -151,6 +152,13 @@ run_for_circ(const command_t *cmd)
       break;
     case CMD_CLOSE:
       circuit_mark_for_close(pc->circ, END_CIRC_REASON_FINISHED);
+      break;
+    case CMD_ABANDON:
+      if (pc->role != MW_ROLE_ORIGIN) {
+        payment_stat_add(commands_dropped, 1);
+        break;
+      }
+      mark_circuit_unusable_for_new_conns(TO_ORIGIN_CIRCUIT(pc->circ));
       break;
   }
 }
@@ -307,5 +315,12 @@ int
 mw_close(uint64_t circ)
 {
   const command_t cmd = { .kind = CMD_CLOSE, .circ = circ };
+  return push(&cmd);
+}
+
+int
+mw_abandon(uint64_t circ)
+{
+  const command_t cmd = { .kind = CMD_ABANDON, .circ = circ };
   return push(&cmd);
 }

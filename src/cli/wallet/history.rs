@@ -1,6 +1,7 @@
 //! `magicwave wallet history`: payments in and out.
 use super::Output;
 use super::setup::Network;
+use crate::cli::csv::field;
 use crate::error::Result;
 use crate::stellar::asset::Asset;
 use crate::wallet::ledger::{Direction, Entry, History};
@@ -82,27 +83,4 @@ fn csv(entries: &[Entry]) -> String {
         let _ = write!(text, "{time},{ledger},{hash},{kind},{sign}{amount},{asset},{other},{memo}\r\n");
     }
     text
-}
-
-/// A field that others wrote: quoted, and no formula for who opens the file in a spreadsheet.
-fn field(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    if guard.is_empty() && !text.contains([',', '"', '\n', '\r']) {
-        return text.to_owned();
-    }
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_of_strangers_are_quoted_and_no_formulas() {
-        assert_eq!(field("plain memo"), "plain memo");
-        assert_eq!(field("a,b"), "\"a,b\"");
-        assert_eq!(field("say \"hi\""), "\"say \"\"hi\"\"\"");
-        assert_eq!(field("=1+1"), "\"'=1+1\"");
-        assert_eq!(field(""), "");
-    }
 }

@@ -5,4 +5,5 @@
 pub mod arms;
 pub mod figure;
 pub mod paid;
+pub mod payments;
 pub mod tor;

@@ -1,8 +1,8 @@
 //! Was a timed run paid? A figure of a run that was carried for nothing would be false.
 use crate::api::client::call;
+use crate::api::payments::{Payment, PaymentState};
 use crate::devnet::network::node_config::PRICE;
 use crate::error::{Error, Result};
-use crate::gateway::chain::{PaymentRow, PaymentState};
 use crate::units::{CELL_BYTES, Stroops};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -102,7 +102,7 @@ impl Books {
 
     /// What was settled since `opened`.
     pub async fn settled(&self, opened: &Opened) -> Result<Settled> {
-        let rows: Vec<PaymentRow> = call(&self.api, &format!("/api/payments?limit={ROWS}"), None, PATIENCE).await?;
+        let rows: Vec<Payment> = call(&self.api, &format!("/api/payments?limit={ROWS}"), None, PATIENCE).await?;
         Ok(sum(&rows, opened.at_ms))
     }
 
@@ -157,12 +157,12 @@ fn covered(circuits: &[Circuit], earlier: &BTreeSet<u64>, need: Stroops) -> usiz
     later.filter(|c| c.hops.iter().all(paid)).count()
 }
 
-fn sum(rows: &[PaymentRow], since_ms: u64) -> Settled {
+fn sum(rows: &[Payment], since_ms: u64) -> Settled {
     let mine = rows.iter().filter(|r| r.service == "tor" && r.at >= since_ms && r.state == PaymentState::Complete);
     let (mut payments, mut stroops) = (0, 0u64);
     for row in mine {
         payments += 1;
-        stroops = row.payees.iter().fold(stroops, |all, p| all.saturating_add(p.due.get()));
+        stroops = row.payees.iter().fold(stroops, |all, p| all.saturating_add(p.due.0));
     }
     Settled { payments, stroops }
 }
@@ -170,7 +170,8 @@ fn sum(rows: &[PaymentRow], since_ms: u64) -> Settled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::chain::PayeeShare;
+    use crate::api::amount::Amount;
+    use crate::api::payments::Payee;
 
     fn circuit(circ: u64, paid: [u64; 3]) -> Circuit {
         let hop = |paid| HopPaid { inward: 40_000, outward: 900, paid: Stroops::new(paid).expect("in range") };
@@ -194,20 +195,17 @@ mod tests {
 
     #[test]
     fn only_confirmed_payments_of_this_run_count() {
-        let row = |at, state| PaymentRow {
-            id: Default::default(),
+        let row = |at, state| Payment {
+            locked: false,
+            cursor: String::new(),
+            id: String::new(),
             at,
             state,
             service: "tor".into(),
             site: None,
-            total: Stroops::ZERO,
+            total: Amount(0),
             payees: (0..3)
-                .map(|_| PayeeShare {
-                    account: Default::default(),
-                    name: "relay1".into(),
-                    due: Stroops::new(4096).expect("in range"),
-                    fee: Stroops::ZERO,
-                })
+                .map(|_| Payee { account: String::new(), name: "relay1".into(), due: Amount(4096), fee: Amount(0) })
                 .collect(),
             create_ms: 0,
             sign_ms: 0,

@@ -1,6 +1,7 @@
 //! The ledger's own accounts, before and after, held against what the client's books say it paid.
 use super::report::{Report, Standing};
 use super::{PAUPER, ask, socket};
+use crate::api::{amount::Amount, payments};
 use crate::devnet::network::{Devnet, fund};
 use crate::error::{Error, Result};
 use crate::stellar::keys::account_id;
@@ -126,7 +127,7 @@ pub async fn flush(net: &Devnet) -> Result<()> {
     loop {
         let mut open = Vec::new();
         for node in paid_nodes(net) {
-            let status = ask(net, node, "/api/status").await?;
+            let status: Value = ask(net, node, "/api/status").await?;
             let part = |lane: &Value, name: &str| lane[name].as_u64().unwrap_or(0);
             let open_still = |l: &&Value| part(l, "claimed") != part(l, "landed") + part(l, "netted");
             if lanes(&status, "payee").iter().any(|l| open_still(&l)) {
@@ -160,18 +161,17 @@ pub async fn compare(net: &Devnet, before: &Picture, after: &Picture, report: &m
     let (mut abandoned, mut abandoned_total) = (0, 0i64);
     let mut spent: BTreeMap<String, i64> = BTreeMap::new();
     for client in ["client1", PAUPER] {
-        let rows = ask(net, client, "/api/payments?limit=10000").await?;
-        for row in rows.as_array().map(Vec::as_slice).unwrap_or_default() {
-            let total = row["total"].as_i64().unwrap_or(0);
-            if row["state"] != "complete" {
+        let rows: Vec<payments::Payment> = ask(net, client, "/api/payments?limit=10000").await?;
+        for row in rows {
+            let stroops = |amount: Amount| amount.stroops().unwrap_or(Stroops::ZERO).as_i64();
+            let total = stroops(row.total);
+            if row.state != payments::PaymentState::Complete {
                 abandoned += 1;
                 abandoned_total += total;
             }
             *spent.entry(client.to_owned()).or_default() += total;
-            for payee in row["payees"].as_array().map(Vec::as_slice).unwrap_or_default() {
-                let account: Option<[u8; 32]> = serde_json::from_value(payee["account"].clone()).ok();
-                let gain = payee["due"].as_i64().unwrap_or(0) + payee["fee"].as_i64().unwrap_or(0);
-                *earned.entry(account.map(|a| account_id(&a)).unwrap_or_default()).or_default() += gain;
+            for payee in row.payees {
+                *earned.entry(payee.account).or_default() += stroops(payee.due) + stroops(payee.fee);
             }
         }
     }

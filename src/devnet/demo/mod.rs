@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::units::Stroops;
 pub use paid::legs;
 use report::Report;
-use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -44,7 +43,7 @@ pub async fn run(net: &Devnet, mut say: impl FnMut(&str)) -> Result<Report> {
 }
 
 /// Asks a node's own daemon.
-async fn ask(net: &Devnet, node: &str, path: &str) -> Result<Value> {
+async fn ask<T: serde::de::DeserializeOwned>(net: &Devnet, node: &str, path: &str) -> Result<T> {
     crate::api::client::call(socket(net, node)?, path, None, Duration::from_secs(20)).await
 }
 

@@ -2,6 +2,7 @@
 use super::download::{Go, download as fetch};
 use super::report::{Hop, Leg, Payment, Report};
 use super::{ask, socket};
+use crate::api::payments;
 use crate::devnet::network::Devnet;
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ const DOWNLOADS: usize = 2;
 /// Downloads 20 MiB twice: the first opens the links on the way, the last is measured.
 pub async fn download(net: &Devnet, report: &mut Report, say: &mut impl FnMut(&str)) -> Result<()> {
     let (web, path, sha256) = file(net)?;
-    let start = ask(net, CLIENT, "/api/status").await?;
+    let start: Value = ask(net, CLIENT, "/api/status").await?;
     for round in 1..=DOWNLOADS {
         let what = if round == 1 { ", which opens the links on the way" } else { "" };
         say(&format!("download {round} of {DOWNLOADS}{what}: 20 MiB through {CLIENT}'s SOCKS port"));
@@ -60,7 +61,7 @@ pub async fn download(net: &Devnet, report: &mut Report, say: &mut impl FnMut(&s
         report.bytes = got.bytes;
         report.full_kib_s = got.kib_s();
         if round == DOWNLOADS {
-            let after = ask(net, CLIENT, "/api/status").await?;
+            let after: Value = ask(net, CLIENT, "/api/status").await?;
             // Over all downloads, the openings and the wallet's own circuits included.
             cells(report, &start, &after);
             report.legs = legs(&after);
@@ -120,8 +121,8 @@ pub async fn service(net: &Devnet, report: &mut Report, say: &mut impl FnMut(&st
         let text = format!("magicwave fetch failed: {}{}", String::from_utf8_lossy(&output.stderr), answer);
         return Err(Error::never("MW-DEMO-4", text));
     }
-    let rows = ask(net, CLIENT, "/api/payments?limit=10000").await?;
-    report.payments = rows.as_array().map(Vec::as_slice).unwrap_or_default().iter().rev().map(Payment::of).collect();
+    let rows: Vec<payments::Payment> = ask(net, CLIENT, "/api/payments?limit=10000").await?;
+    report.payments = rows.into_iter().rev().map(Payment::of).collect();
     if let Some(payment) = report.payments.iter().rev().find(|p| p.service == "http") {
         say(&format!("  paid: {}", payment.line()));
     }

@@ -1,4 +1,5 @@
 //! What the demo found, for a person and as JSON (the shape of `docs/figures.md`).
+use crate::api::payments;
 use crate::gateway::chain::pay::Stamped;
 use crate::gateway::port::Counted;
 use crate::units::{CELL_BYTES, Stroops};
@@ -25,19 +26,14 @@ pub struct Payment {
 
 impl Payment {
     /// From a row of /api/payments.
-    pub fn of(row: &Value) -> Self {
-        let number = |v: &Value| v.as_u64().unwrap_or(0);
-        let id: Vec<u8> = serde_json::from_value(row["id"].clone()).unwrap_or_default();
-        let payees = row["payees"].as_array().map(Vec::as_slice).unwrap_or_default();
+    pub fn of(row: payments::Payment) -> Self {
+        let payees = row.payees.into_iter();
         Payment {
-            id: hex::encode(id),
-            service: row["service"].as_str().unwrap_or_default().to_owned(),
-            amount: number(&row["total"]),
-            phases: [number(&row["create_ms"]), number(&row["sign_ms"]), number(&row["deliver_ms"])],
-            payees: payees
-                .iter()
-                .map(|p| (p["name"].as_str().unwrap_or_default().to_owned(), number(&p["due"]), number(&p["fee"])))
-                .collect(),
+            id: row.id,
+            service: row.service,
+            amount: row.total.0,
+            phases: [row.create_ms, row.sign_ms, row.deliver_ms],
+            payees: payees.map(|payee| (payee.name, payee.due.0, payee.fee.0)).collect(),
         }
     }
     /// For a person.

@@ -18,7 +18,7 @@ pub mod state;
 #[cfg(feature = "node")]
 pub mod store;
 #[cfg(feature = "node")]
-mod time;
+pub mod time;
 pub mod valid;
 pub mod view;
 

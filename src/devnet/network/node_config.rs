@@ -1,8 +1,10 @@
 //! `gateway.toml` of the nodes that take part in payments: prices and limits for a network whose minutes count.
 use super::state::{MoneyView, NodeView, State};
 use super::topology::{NodeSpec, Role};
-use crate::config::{self, GatewayConfig, Ledger, Links, Offer, Pay, Policy, Site, StockClients, Wallet};
+use crate::config::{self, GatewayConfig, KindPay, Ledger, Links, Offer, Pay, Policy, Site, StockClients, Wallet};
 use crate::error::{Error, Result};
+use crate::gateway::core::locks::Locks;
+use crate::gateway::core::policy::Mode;
 use crate::units::{Price, Stroops};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,7 +45,10 @@ pub fn of(spec: &NodeSpec, node: &NodeView, state: &State) -> Result<GatewayConf
     let config = GatewayConfig {
         role,
         state_dir: node.dir.join("payments"),
+        database: None,
         api_socket: node.api_socket.clone().ok_or_else(|| missing("API socket"))?,
+        api_listen: None,
+        api_origins: Vec::new(),
         wallet: Wallet { seed_file: seed_file(node), passphrase_file: None },
         ledger: ledger_of(role, ledger.address, money),
         offer: (role != config::Role::Client).then(offer).transpose()?,
@@ -81,10 +86,30 @@ fn offer() -> Result<Offer> {
 fn pay() -> Result<Pay> {
     let day = stroops(100 * 10_000_000)?;
     let (max_price, max_fee) = (Price(PRICE.0 * 4), stroops(FEE * 4)?);
-    Ok(Pay { ahead_bytes: AHEAD_MOST, max_price, max_fee, day, site: day })
+    Ok(Pay {
+        ahead_bytes: AHEAD_MOST,
+        max_price,
+        max_fee,
+        day,
+        site: day,
+        mode: Mode::Auto,
+        tor: KindPay::default(),
+        ipfs: KindPay::default(),
+        http: KindPay::default(),
+        rule: Vec::new(),
+        locks: Locks::Always,
+    })
 }
 
 fn links() -> Result<Links> {
     let (deposit, liquidity) = (stroops(10 * 10_000_000)?, stroops(500 * 10_000_000)?);
-    Ok(Links { deposit, liquidity, period_secs: 600, flush_secs: 30, denomination: stroops(1)?, ..Links::default() })
+    Ok(Links {
+        deposit,
+        liquidity,
+        period_secs: 600,
+        flush_secs: 30,
+        lock_secs: 5,
+        denomination: stroops(1)?,
+        ..Links::default()
+    })
 }

@@ -1,4 +1,4 @@
-//! One payment through up to three nodes: create, sign, deliver (the mission's diagram, plain mode).
+//! One payment through up to three nodes: create, sign, deliver (the mission's diagram), plain or locked.
 //!
 //! ```text
 //!   client (pay, pass)                  hop k (serve)
@@ -13,9 +13,24 @@
 //!                  ◀───────────────────  Delivered_k
 //!     Complete     ───────────────────▶
 //! ```
+//!
+//! Locked, every K is under a lock that one secret of the last payee's opens, so that either all are paid or nobody is:
+//!
+//! ```text
+//!     Create_1..n  ───────────────────▶  payee n draws t
+//!                  ◀───────────────────  Template_k (the last one's with T = t*B)
+//!     signs K_1 under T_1
+//!     Sign_2..n    ───────────────────▶  payer k-1 keeps K_{k-1}, signs K_k under T_k = T_{k-1} - d*B
+//!     Deliver_n    ───────────────────▶  payee n completes K_n
+//!                  ◀───────────────────  Delivered_n with the secret of T_n
+//!     folds K_1; Deliver_{n-1}..1 ────▶  payee k completes K_k; each payer folds the K that it signed
+//! ```
+mod lock;
 pub mod pass;
 pub mod pay;
 pub mod serve;
+
+pub use lock::{ChainLock, MAX_PAYEES};
 
 use super::core::message::{AccountKey, Id};
 use crate::units::Stroops;
@@ -38,6 +53,9 @@ pub struct HopRow {
     /// have none.
     #[serde(default)]
     pub session: Option<Id>,
+    /// Both claims are under locks: nothing is credited before their secret is known.
+    #[serde(default)]
+    pub locked: bool,
 }
 
 /// How a payment of the client stands.
@@ -50,6 +68,20 @@ pub enum PaymentState {
     Complete,
     /// Given up; at most this one increment is lost.
     Abandoned,
+    /// Given up, and the time of its locks is over: nothing was paid.
+    Expired,
+}
+
+impl PaymentState {
+    /// Stable name, as in rows and exports.
+    pub fn name(self) -> &'static str {
+        match self {
+            PaymentState::Signed => "signed",
+            PaymentState::Complete => "complete",
+            PaymentState::Abandoned => "abandoned",
+            PaymentState::Expired => "expired",
+        }
+    }
 }
 
 /// One pass as the client sees it.
@@ -69,6 +101,9 @@ pub struct PaymentRow {
     pub total: Stroops,
     /// The payees, guard first.
     pub payees: Vec<PayeeShare>,
+    /// Locked: our name of the payment on the link with the guard. Plain payments have none.
+    #[serde(default)]
+    pub lock: Option<Id>,
     /// Milliseconds until all templates were there.
     pub create_ms: u64,
     /// Milliseconds from there until the last claim was signed.

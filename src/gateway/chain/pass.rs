@@ -6,16 +6,26 @@
 //!   ▼                                                      ▼
 //!  Dead (payment free)                                    Dead (at most this increment is lost)
 //! ```
-use super::{PayeeShare, PaymentRow, PaymentState};
+//! Locked, the last claim goes out alone (Reveal); nothing is paid before its receipt has come with the secret, and
+//! after that nothing can be taken back:
+//! ```text
+//! … ──all claims──▶ Reveal ──secret──▶ Deliver ──all receipts, or enough of waiting──▶ Done
+//!                      ↓ refusal or silence
+//!                     Dead (nothing is lost: free when the locks' time is over)
+//! ```
+use super::{ChainLock, PayeeShare, PaymentRow, PaymentState};
 use crate::gateway::core::message::*;
 use crate::gateway::core::refusal::RetryClass;
 use crate::gateway::port::{CircuitId, RelayId};
+use crate::stellar::adaptor::LockSecret;
 use crate::units::Stroops;
 
 /// The same message goes out again after so long.
 const REPEAT_MS: u64 = 4_000;
 /// And so often before the pass is dead.
 const REPEATS: u32 = 4;
+/// So often a claim is asked for again because what its lock stands on has risen.
+const STALE: u32 = 8;
 
 /// How a payee is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +73,9 @@ pub enum Stage {
         /// Index of the payee whose claim comes next.
         waiting: usize,
     },
-    /// Claims are handed over.
+    /// The last claim is handed over; its secret is awaited.
+    Reveal,
+    /// Claims are handed over, or the secrets of their locks.
     Deliver,
     /// All receipts are there.
     Done,
@@ -76,8 +88,10 @@ pub enum Stage {
 pub enum Step {
     /// Send this.
     Send(Via, Message),
-    /// All templates are there: sign K_1 under this template for the guard.
+    /// All templates are there: sign K_1 under this template for the guard. Once more when its lock has to be raised.
     SignFirst(Carried),
+    /// The secret is known: K_1 is to be folded.
+    Revealed,
     /// Every receipt came.
     Finished,
     /// Refused at `payee` (index) before anything was signed, or dead after it was.
@@ -112,6 +126,9 @@ pub struct Pass {
     pub site: Option<String>,
     /// The web session that is paid.
     pub web: Option<Id>,
+    /// The locks of a locked chain.
+    pub lock: Option<ChainLock>,
+    stale: u32,
     started: u64,
     marks: [u64; 3],
     sent_at: u64,
@@ -138,6 +155,8 @@ impl Pass {
             call,
             site,
             web: None,
+            lock: None,
+            stale: 0,
             started: now,
             marks: [now; 3],
             sent_at: now,
@@ -147,7 +166,13 @@ impl Pass {
 
     /// The Create messages, guard first.
     pub fn start(&self) -> Vec<Step> {
-        self.payees.iter().filter(|p| p.template.is_none()).map(|p| Step::Send(p.via, create(p))).collect()
+        let wish = |k: usize| match &self.lock {
+            None => LockWish::Plain,
+            Some(_) if k + 1 == self.payees.len() => LockWish::Last,
+            Some(_) => LockWish::Onwards,
+        };
+        let open = self.payees.iter().enumerate().filter(|(_, p)| p.template.is_none());
+        open.map(|(k, p)| Step::Send(p.via, create(p, wish(k)))).collect()
     }
 
     /// What the client's own claim adds.
@@ -157,6 +182,9 @@ impl Pass {
 
     /// Has this payee said that it counts its due as paid? A node that signed onwards has; else its receipt says so.
     pub fn confirmed(&self, index: usize) -> bool {
+        if let Some(lock) = &self.lock {
+            return lock.is_open();
+        }
         let onwards = self.payees.get(index + 1).is_some_and(|next| next.claim.is_some());
         onwards || self.payees.get(index).is_some_and(|p| p.delivered)
     }
@@ -211,6 +239,12 @@ impl Pass {
         if forwards && m.fee > self.payees[index].share.fee {
             return self.fail(Some(index), RefusalCode::FEE_ABOVE, 0);
         }
+        let last = index + 1 == self.payees.len();
+        if let Some(lock) = self.lock.as_mut().filter(|_| last)
+            && m.lock.as_ref().is_none_or(|point| lock.set_point(point).is_err())
+        {
+            return self.fail(Some(index), RefusalCode::LOCK_INVALID, 0);
+        }
         self.payees[index].template = Some(m.template.clone());
         if self.payees.iter().any(|p| p.template.is_none()) {
             return Vec::new();
@@ -233,7 +267,7 @@ impl Pass {
             return self.sign_message(waiting).into_iter().collect();
         }
         self.marks[1] = now;
-        self.stage = Stage::Deliver;
+        self.stage = if self.lock.is_some() { Stage::Reveal } else { Stage::Deliver };
         self.deliver_messages()
     }
 
@@ -245,21 +279,30 @@ impl Pass {
             amount_out: payee.amount,
             claim: payer.claim.clone()?,
             template: payee.template.clone()?,
+            lock: self.lock.as_ref().and_then(|lock| lock.order_for(waiting)),
         };
         Some(Step::Send(payer.via, Message::Sign(sign)))
     }
 
     /// Last payee first, as in the diagram.
     fn deliver_messages(&self) -> Vec<Step> {
-        let pending = self.payees.iter().rev().filter(|p| !p.delivered);
-        pending
-            .filter_map(|p| {
-                Some(Step::Send(
-                    p.via,
-                    Message::Deliver(Deliver { hop_id: p.hop_id, amount: p.amount, claim: p.claim.clone()? }),
-                ))
-            })
-            .collect()
+        let pending = self.payees.iter().enumerate().rev().filter(|(_, p)| !p.delivered);
+        let deliver = |(k, p): (usize, &Payee)| {
+            let proof = self.proof(k)?;
+            Some(Step::Send(p.via, Message::Deliver(Deliver { hop_id: p.hop_id, amount: p.amount, proof })))
+        };
+        pending.filter_map(deliver).collect()
+    }
+
+    /// What a payee is handed now; of a locked chain the last one comes first, and alone.
+    fn proof(&self, index: usize) -> Option<Proof> {
+        let claim = self.payees[index].claim.clone()?;
+        let Some(lock) = &self.lock else { return Some(Proof::Plain(claim)) };
+        match lock.secret_of(index) {
+            Some(secret) => Some(Proof::Secret(*secret.expose())),
+            None if index + 1 == self.payees.len() => Some(Proof::Locked(claim, lock.offset_of(index)?)),
+            None => None,
+        }
     }
 
     fn on_signed(&mut self, now: u64, via: Via, m: &Signed) -> Vec<Step> {
@@ -274,10 +317,26 @@ impl Pass {
 
     fn on_delivered(&mut self, now: u64, via: Via, m: &Delivered) -> Vec<Step> {
         let Some(index) = self.index(&m.hop_id).filter(|i| self.payees[*i].via == via) else { return Vec::new() };
-        if self.stage != Stage::Deliver || self.payees[index].delivered {
+        if !matches!(self.stage, Stage::Reveal | Stage::Deliver) || self.payees[index].delivered {
             return Vec::new();
         }
+        if self.stage == Stage::Reveal {
+            if index + 1 < self.payees.len() {
+                return Vec::new();
+            }
+            let opens = |lock: &mut ChainLock| m.secret.as_ref().is_some_and(|secret| lock.open(secret));
+            if !self.lock.as_mut().is_some_and(opens) {
+                return self.fail(Some(index), RefusalCode::LOCK_INVALID, 0);
+            }
+            self.payees[index].delivered = true;
+            return self.revealed(now);
+        }
         self.payees[index].delivered = true;
+        self.done(now)
+    }
+
+    /// The end, when all receipts are there.
+    fn done(&mut self, now: u64) -> Vec<Step> {
         if self.payees.iter().any(|p| !p.delivered) {
             return Vec::new();
         }
@@ -297,11 +356,34 @@ impl Pass {
         let Some(index) = self.index(&m.subject).filter(|i| self.payees[*i].via == via) else { return Vec::new() };
         match self.stage {
             Stage::Create => self.fail(Some(index), m.code, m.retry_ms),
+            Stage::Sign { waiting } if m.code == RefusalCode::LOCK_STALE && index + 1 == waiting => {
+                self.step_back(index)
+            }
+            Stage::Reveal if m.code == RefusalCode::LOCK_STALE => self.step_back(index),
+            // The secret is out: this one has its claim, whatever it says.
+            Stage::Deliver if self.lock.is_some() && m.code.retry() != RetryClass::Later => {
+                self.payees[index].delivered = true;
+                self.done(self.sent_at)
+            }
             // A node that says "busy" to a Sign has signed nothing: the same message goes out again.
-            Stage::Sign { .. } | Stage::Deliver if m.code.retry() == RetryClass::Later => Vec::new(),
-            Stage::Sign { .. } | Stage::Deliver => self.fail(Some(index), m.code, m.retry_ms),
+            Stage::Sign { .. } | Stage::Reveal | Stage::Deliver if m.code.retry() == RetryClass::Later => Vec::new(),
+            Stage::Sign { .. } | Stage::Reveal | Stage::Deliver => self.fail(Some(index), m.code, m.retry_ms),
             Stage::Done | Stage::Dead => Vec::new(),
         }
+    }
+
+    /// What the lock of the claim for this payee stands on has risen: it is asked for once more.
+    fn step_back(&mut self, index: usize) -> Vec<Step> {
+        self.stale += 1;
+        if self.stale > STALE {
+            return self.fail(Some(index), RefusalCode::LOCK_STALE, 0);
+        }
+        if index == 0 {
+            return self.payees[0].template.clone().map(Step::SignFirst).into_iter().collect();
+        }
+        self.payees[index].claim = None;
+        self.stage = Stage::Sign { waiting: index };
+        self.sign_message(index).into_iter().collect()
     }
 
     /// Time passes: repeat or give up.
@@ -323,9 +405,46 @@ impl Pass {
 
     /// Give up from outside (circuit closed, K_1 could not be signed).
     pub fn fail(&mut self, payee: Option<usize>, code: RefusalCode, retry_ms: u32) -> Vec<Step> {
-        let signed = self.payees.first().is_some_and(|p| p.claim.is_some());
+        if self.is_open() {
+            // All are paid, receipt or not.
+            self.stage = Stage::Done;
+            return vec![Step::Finished];
+        }
+        let signed = self.is_signed();
         self.stage = Stage::Dead;
         vec![Step::Failed { payee, code, retry_ms, signed }]
+    }
+
+    /// Is the client's own claim signed?
+    pub fn is_signed(&self) -> bool {
+        self.payees.first().is_some_and(|p| p.claim.is_some())
+    }
+
+    /// Is it locked, under this name, and nobody has told us its secret?
+    pub fn is_locked_as(&self, own: &Id) -> bool {
+        self.lock.is_some() && !self.is_open() && self.payees.first().is_some_and(|p| p.hop_id == *own)
+    }
+
+    /// The guard's lock has opened, as the link with it knows: all the others do.
+    pub fn open(&mut self, now: u64, secret: &LockSecret) -> Vec<Step> {
+        if !self.lock.as_mut().is_some_and(|lock| lock.open_first(secret)) {
+            return Vec::new();
+        }
+        self.revealed(now)
+    }
+
+    fn revealed(&mut self, now: u64) -> Vec<Step> {
+        self.stage = Stage::Deliver;
+        (self.sent_at, self.repeats) = (now, 0);
+        let mut steps = vec![Step::Revealed];
+        steps.extend(self.deliver_messages());
+        steps.extend(self.done(now));
+        steps
+    }
+
+    /// Is it locked, and the secret known?
+    pub fn is_open(&self) -> bool {
+        self.lock.as_ref().is_some_and(ChainLock::is_open)
     }
 
     /// For the books.
@@ -334,7 +453,10 @@ impl Pass {
             id: self.id,
             at: self.started,
             state: match self.stage {
+                _ if self.is_open() => PaymentState::Complete,
                 Stage::Done => PaymentState::Complete,
+                // Until the time of its locks is over it may still be paid.
+                Stage::Dead if self.lock.is_some() => PaymentState::Signed,
                 Stage::Dead => PaymentState::Abandoned,
                 _ => PaymentState::Signed,
             },
@@ -342,6 +464,7 @@ impl Pass {
             site: self.site.clone(),
             total: self.total(),
             payees: self.payees.iter().map(|p| p.share.clone()).collect(),
+            lock: self.lock.as_ref().and(self.payees.first()).map(|first| first.hop_id),
             create_ms: self.marks[0].saturating_sub(self.started),
             sign_ms: self.marks[1].saturating_sub(self.marks[0]),
             deliver_ms: self.marks[2].saturating_sub(self.marks[1]),
@@ -349,6 +472,6 @@ impl Pass {
     }
 }
 
-fn create(p: &Payee) -> Message {
-    Message::Create(Create { hop_id: p.hop_id, request: p.request, amount: p.amount, payer: p.payer })
+fn create(p: &Payee, lock: LockWish) -> Message {
+    Message::Create(Create { hop_id: p.hop_id, request: p.request, amount: p.amount, payer: p.payer, lock })
 }

@@ -180,3 +180,18 @@ pub fn decode_list(mut bytes: &[u8], max: usize) -> Result<Vec<Message>, DecodeE
     }
     Ok(messages)
 }
+
+/// For what hands events and effects on between processes: the same bytes, as hex.
+impl serde::Serialize for Message {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&hex::encode(encode(self)))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Message {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let bytes =
+            hex::decode(<String as serde::Deserialize>::deserialize(from)?).map_err(serde::de::Error::custom)?;
+        decode(&bytes).map_err(serde::de::Error::custom)
+    }
+}

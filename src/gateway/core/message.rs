@@ -2,6 +2,7 @@
 //!
 //! Types only; `codec` beside this file turns them into bytes and back, `docs/wire.md` is their specification.
 use crate::units::{Price, Stroops};
+use serde::{Deserialize, Serialize};
 
 /// Length of ids, nonces and truncated MACs.
 pub const ID_LEN: usize = 16;
@@ -13,7 +14,8 @@ pub type AccountKey = [u8; 32];
 pub type Signature = [u8; 64];
 
 /// What is sold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum ServiceKind {
     /// Relay cells on a tor circuit, both directions.
@@ -25,7 +27,7 @@ pub enum ServiceKind {
 }
 
 /// An asset as the ledger knows it: code padded with NUL to 12 bytes, and the issuer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AssetId {
     /// 1 to 12 characters, padded with NUL.
     pub code: [u8; 12],
@@ -93,6 +95,15 @@ pub enum Message {
     NetPropose(NetPropose),
     /// 47: payer -> payee: both epochs are frozen; my signatures.
     NetAccept(NetAccept),
+    /// 48: payee -> payer: the secret of a lock; fold it.
+    Reveal(Reveal),
+}
+
+impl Message {
+    /// Between the partners of a link; all others are of a chain.
+    pub fn is_link_talk(&self) -> bool {
+        self.kind() >= 32
+    }
 }
 
 /// 1. Names the network and asset that the client pays in.
@@ -109,7 +120,7 @@ pub struct Hello {
 }
 
 /// 2. What a payee sells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// Protocol version that both speak.
     pub version: u8,
@@ -133,12 +144,14 @@ pub struct Offer {
     pub session: Id,
     /// Key of the MAC in the payment requests of this session.
     pub mac_key: [u8; 32],
+    /// Seconds that a lock on the payee has to outlive the one that it signs onwards; 0: it takes no locks.
+    pub lock_secs: u16,
     /// Echo of `Hello::nonce`.
     pub nonce: Id,
 }
 
 /// 3. What is owed in a session, cumulative.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentRequest {
     /// Fresh per request.
     pub id: Id,
@@ -156,8 +169,6 @@ pub struct PaymentRequest {
     pub amount_paid: Stroops,
     /// First 16 bytes of SHA-256 of the offer as encoded.
     pub offer_hash: Id,
-    /// Lock point of this request (all zero in plain mode).
-    pub lock_point: [u8; 32],
     /// Unix seconds.
     pub issued: u64,
     /// Unix seconds.
@@ -179,6 +190,20 @@ pub struct Create {
     pub amount: Stroops,
     /// Who is going to pay the payee.
     pub payer: PayerRef,
+    /// Is the claim going to be locked?
+    pub lock: LockWish,
+}
+
+/// What a `Create` says of the claim that is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum LockWish {
+    /// A plain claim.
+    Plain = 0,
+    /// A locked one, which the payee signs onwards.
+    Onwards = 1,
+    /// A locked one, and the payee is the last: it draws the lock.
+    Last = 2,
 }
 
 /// How a `Create` names the payer: one kind byte and 20 bytes on the wire.
@@ -210,9 +235,14 @@ pub struct Template {
     pub hop_id: Id,
     /// What the payee keeps for forwarding.
     pub fee: Stroops,
+    /// T, when the `Create` says that the payee is the last one of a locked chain; fresh per payment.
+    pub lock: Option<LockBytes>,
     /// A sealed `TemplateBody` for payer k-1 (when k = 1 the client is that payer and opens it).
     pub template: Carried,
 }
+
+/// The encoding of a lock point.
+pub type LockBytes = [u8; 32];
 
 /// Something that a client carries between two partners of a link and cannot read: fixed size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,6 +281,18 @@ pub struct Sign {
     pub claim: Carried,
     /// Template of payee k.
     pub template: Carried,
+    /// In a locked chain: the lock of what is to be signed.
+    pub lock: Option<LockOrder>,
+}
+
+/// How payer k-1 is to lock the claim for payee k: under T_k = T_(k-1) - d*B, which it computes itself from the lock of
+/// its own incoming claim, so that what opens T_k opens that one too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockOrder {
+    /// d, a scalar.
+    pub offset: [u8; 32],
+    /// Unix seconds after which the claim can no longer land.
+    pub max_time: u64,
 }
 
 /// 7. The claim for payee k.
@@ -269,8 +311,19 @@ pub struct Deliver {
     pub hop_id: Id,
     /// What it receives.
     pub amount: Stroops,
-    /// A sealed `ClaimBody`.
-    pub claim: Carried,
+    /// What makes the claim good.
+    pub proof: Proof,
+}
+
+/// What a `Deliver` brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// 0: a sealed `ClaimBody` with a plain claim.
+    Plain(Carried),
+    /// 1: to the last payee of a locked chain: a sealed `ClaimBody` with a locked claim, and r with T_n = T + r*B.
+    Locked(Carried, [u8; 32]),
+    /// 2: to a node before it: the secret of the lock that its incoming claim is under.
+    Secret([u8; 32]),
 }
 
 /// 9. Payee k's receipt.
@@ -280,6 +333,8 @@ pub struct Delivered {
     pub hop_id: Id,
     /// Stroops credited to the session, cumulative.
     pub paid: Stroops,
+    /// From the last payee of a locked chain: the secret of T_n.
+    pub secret: Option<[u8; 32]>,
 }
 
 /// 10. The last message of a pass.
@@ -301,7 +356,7 @@ pub struct Refusal {
 }
 
 /// Stable codes; their texts stand in docs/wire.md. Unknown numbers are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RefusalCode(pub u16);
 
 /// 32.
@@ -405,8 +460,21 @@ pub struct ClaimBody {
     pub hop_id: Id,
     /// What this payment adds, from `TemplateBody`.
     pub amount: Stroops,
-    /// The payer's claim, its amount raised by at least `amount`.
+    /// The payer's claim, its amount raised by at least `amount`. Its signature is a pre-signature when it is locked.
     pub claim: Claim,
+    /// What stands beside it.
+    pub beside: Beside,
+}
+
+/// What stands beside a claim; all forms have one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// 0: it is plain.
+    Nothing,
+    /// 1: it is locked under this point until this time (unix seconds).
+    Lock(LockBytes, u64),
+    /// 2: it is plain, and raises what the lane's open lock stands on: the lock's new pre-signature.
+    Relock(Signature),
 }
 
 /// 40.
@@ -418,6 +486,17 @@ pub struct FlushDone {
     pub epoch: u32,
     /// Hash of the fee-bump transaction.
     pub hash: [u8; 32],
+}
+
+/// 48. The payee of a locked claim knows its secret: the payer replaces the claim by a plain one (`Claim`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reveal {
+    /// The escrow account.
+    pub escrow: AccountKey,
+    /// Names the payment at the payee.
+    pub hop_id: Id,
+    /// t of the claim's lock.
+    pub secret: [u8; 32],
 }
 
 /// 42. Compared by both; the higher valid signature wins.
@@ -471,8 +550,6 @@ pub struct NetPropose {
 pub struct NetAccept {
     /// Of the proposal.
     pub inward: AccountKey,
-    /// Of the proposal.
-    pub outward: AccountKey,
     /// The epoch of the outward escrow.
     pub epoch: u32,
     /// Cumulative amount that counts in it.

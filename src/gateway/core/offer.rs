@@ -101,6 +101,8 @@ pub struct Terms {
     pub credit_bytes: u32,
     /// Bytes to pay ahead.
     pub ahead_bytes: u32,
+    /// Seconds by which a lock on us has to outlive the one that we sign onwards; 0: no locks are taken.
+    pub lock_secs: u16,
     /// Seconds for which an offer stands.
     pub ttl_s: u32,
 }
@@ -143,6 +145,7 @@ impl Terms {
             expires: now.saturating_add(u64::from(self.ttl_s)),
             session,
             mac_key,
+            lock_secs: self.lock_secs,
             nonce: hello.nonce,
         })
     }

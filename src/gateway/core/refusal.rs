@@ -71,6 +71,9 @@ reasons! {
     57 DEPOSIT_EXCEEDED "deposit_exceeded" Renew "The claim is for more than the escrow holds.";
     58 FEE_ABOVE "fee_above" Renew "The forwarding fee is more than the agreed offer says.";
     59 TIMED_OUT "timed_out" Renew "The payment took too long and was given up.";
+    60 LOCK_INVALID "lock_invalid" Never "The lock or its pre-signature is not what it should be.";
+    61 LOCK_STALE "lock_stale" Renew "What the lock stands on has risen; the claim has to be asked for again.";
+    62 LOCK_TIME "lock_time" Renew "The lock ends too soon or too late.";
     70 LINK_UNKNOWN "link_unknown" Renew "The link is not known here.";
     71 ESCROW_INVALID "escrow_invalid" Never "The escrow account on the ledger is not what the protocol asks for.";
     72 ESCROW_PENDING "escrow_pending" Later "The escrow is not open yet.";
@@ -82,6 +85,10 @@ reasons! {
     92 BUDGET_SITE "budget_site" Never "The payer's budget for this site is used up for the day.";
     93 BUDGET_KIND "budget_kind" Never "The payer's budget for this kind of service is used up for the day.";
     94 NO_FUNDS "no_funds" Later "The payer's wallet does not hold enough.";
+    95 APPROVAL_WANTED "approval_wanted" Later "A person is asked whether to pay this, and has not answered yet.";
+    96 NOT_ALLOWED "not_allowed" Never "The payer's rules, or the payer when asked, say no to this payment.";
+    97 CIRCUIT_UNPAID "circuit_unpaid" Renew "The circuit has a hop that is not to be paid, so nobody is paid on it; take another circuit.";
+    98 NO_CIRCUIT "no_circuit" Later "Circuit after circuit had a hop that is not to be paid; for a while none is given up for another.";
 }
 
 impl RefusalCode {

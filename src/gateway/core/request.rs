@@ -29,8 +29,7 @@ pub struct Standing {
 }
 
 /// Makes a request in the session of `offer` at `now` (unix seconds), valid for `ttl_s`. `id` is random and fresh;
-/// `lock_point` is all zero in plain mode.
-pub fn build(offer: &Offer, standing: Standing, id: Id, lock_point: [u8; 32], now: u64, ttl_s: u32) -> PaymentRequest {
+pub fn build(offer: &Offer, standing: Standing, id: Id, now: u64, ttl_s: u32) -> PaymentRequest {
     let mut request = PaymentRequest {
         id,
         session: offer.session,
@@ -40,7 +39,6 @@ pub fn build(offer: &Offer, standing: Standing, id: Id, lock_point: [u8; 32], no
         amount_due: standing.amount_due,
         amount_paid: standing.amount_paid,
         offer_hash: offer_hash(offer),
-        lock_point,
         issued: now,
         expires: now.saturating_add(u64::from(ttl_s)),
         state: standing.state.min(STATE_STOPPED),

@@ -13,9 +13,9 @@ pub const KEY_LEN: usize = 32;
 pub const NONCE_LEN: usize = 24;
 const TAG_LEN: usize = 16;
 /// Plaintext of a template: 68 bytes of fields, zeros up to this.
-pub const TEMPLATE_LEN: usize = 96;
-/// Plaintext of a claim: 132 bytes of fields, zeros up to this.
-pub const CLAIM_LEN: usize = 160;
+pub const TEMPLATE_LEN: usize = 72;
+/// Plaintext of a claim: 197 bytes of fields, zeros up to this.
+pub const CLAIM_LEN: usize = 200;
 /// `Carried::sealed` of a template.
 pub const SEALED_TEMPLATE_LEN: usize = NONCE_LEN + TEMPLATE_LEN + TAG_LEN;
 /// `Carried::sealed` of a claim.

@@ -36,6 +36,10 @@ impl Frozen {
     pub fn new(now_ms: u64, epoch: u32, held: Held, amount: Stroops) -> Self {
         Frozen { epoch, held, amount, flush: None, since_ms: now_ms, carried: false, net: None }
     }
+    /// A claim that was under a lock goes to the ledger by itself, without the plain ones.
+    pub fn is_late_lock(&self) -> bool {
+        self.flush.as_ref().is_some_and(|flush| flush.max_time != 0)
+    }
     /// What is about to land or to be set off, once that is settled: the rest has to be signed anew.
     pub fn lands(&self) -> Option<Stroops> {
         self.flush.as_ref().map(|f| f.claim.cumulative).or(self.net.as_ref().map(|_| self.amount))

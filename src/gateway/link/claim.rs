@@ -1,6 +1,6 @@
 //! Claims: the payer signs them, the payee says where it stands and accepts them.
 use super::limits::{LATE_EPOCHS, MAX_SPANS};
-use super::links::Links;
+use super::links::{Link, Links};
 use super::rows::{EscrowRow, Held, Recent, Role, Span};
 use super::{LinkRefInfo, PayeeRef, PayerRef, Readiness};
 use crate::gateway::core::message::{Carried, Claim, ClaimBody, Id, RefusalCode, TemplateBody};
@@ -25,15 +25,7 @@ impl Links {
         template: &Carried,
         out: &mut Out,
     ) -> Result<Carried, RefusalCode> {
-        let link = match payee {
-            PayeeRef::Tag(tag) => self.link_by_tag(&tag, Role::Payer),
-            // The tag tells which, should there be more links with that relay than one.
-            PayeeRef::Relay(relay) => self
-                .link_by_tag(&template.link_tag, Role::Payer)
-                .filter(|l| l.row.partner == super::Partner::Relay(relay))
-                .or_else(|| self.link_with(&relay, Role::Payer)),
-        };
-        let link = link.ok_or(RefusalCode::NO_LINK)?;
+        let link = self.link_to(&payee, template).ok_or(RefusalCode::NO_LINK)?;
         let (id, key, tag) = (link.row.id, link.row.key, link.row.tag);
         let body = seal::open_template(&key, tag, template).map_err(|_| RefusalCode::BAD_SEAL)?;
         let mut nonce = [0; seal::NONCE_LEN];
@@ -46,7 +38,8 @@ impl Links {
         };
         let signature = self.signature(&lane, payment.epoch, payment.cumulative).ok_or(RefusalCode::INTERNAL)?;
         let claim = Claim { escrow: lane.escrow, epoch: payment.epoch, cumulative: payment.cumulative, signature };
-        let body = ClaimBody { hop_id: body.hop_id, amount, claim };
+        let beside = self.beside(&lane, payment.epoch, payment.cumulative).ok_or(RefusalCode::INTERNAL)?;
+        let body = ClaimBody { hop_id: body.hop_id, amount, claim, beside };
         seal::seal_claim(&key, tag, nonce, &body).map_err(|_| RefusalCode::INTERNAL)
     }
 
@@ -59,20 +52,60 @@ impl Links {
         amount: Stroops,
         out: &mut Out,
     ) -> Result<(EscrowRow, Recent), RefusalCode> {
+        self.check_wish(body, amount)?;
+        self.plan_if_needed(now_ms, link, out);
+        let Some(mut lane) = self.lane_for(now_ms, link, amount, Some(&body.escrow)).cloned() else {
+            return Err(self.why_no_lane(link));
+        };
+        self.check_base(link, &lane, body, out)?;
+        if now_ms >= lane.clock_ms(7) {
+            // Past half of O (less a margin) a new claim would not count.
+            return Err(RefusalCode::FLUSH_PENDING);
+        }
+        let total = lane.total.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
+        self.check_room(now_ms, link, &lane, amount, out)?;
+        let cumulative = lane.held.cumulative.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
+        let signature = self.signature(&lane, lane.epoch, cumulative).ok_or(RefusalCode::INTERNAL)?;
+        let payment = Recent { hop: body.hop_id, amount, epoch: lane.epoch, cumulative };
+        lane.total = total;
+        lane.held = Held { cumulative, signature: Some(signature) };
+        if let Some(lock) = lane.lock.as_mut().filter(|lock| lock.epoch == payment.epoch) {
+            lock.cumulative = cumulative.add(lock.amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
+        }
+        lane.remember(payment);
+        self.note_hop(now_ms, "claim_signed", &lane, Some(hop_id), amount, 0, out);
+        self.save(lane.clone(), out);
+        Ok((lane, payment))
+    }
+
+    /// The link on which a payee is paid.
+    pub(super) fn link_to(&self, payee: &PayeeRef, template: &Carried) -> Option<&Link> {
+        match payee {
+            PayeeRef::Tag(tag) => self.link_by_tag(tag, Role::Payer),
+            // The tag tells which, should there be more links with that relay than one.
+            PayeeRef::Relay(relay) => self
+                .link_by_tag(&template.link_tag, Role::Payer)
+                .filter(|l| l.row.partner == super::Partner::Relay(*relay))
+                .or_else(|| self.link_with(relay, Role::Payer)),
+        }
+    }
+
+    /// Payer: does the payee expect what is to be signed?
+    pub(super) fn check_wish(&self, body: &TemplateBody, amount: Stroops) -> Result<(), RefusalCode> {
         if amount.is_zero() || body.amount > amount {
             return Err(RefusalCode::AMOUNT_BELOW);
         }
-        if body.amount < amount {
-            return Err(RefusalCode::AMOUNT_ABOVE);
-        }
-        self.plan_if_needed(now_ms, link, out);
-        let Some(mut lane) = self.lane_for(now_ms, link, amount, Some(&body.escrow)).cloned() else {
-            return Err(match self.links.get(link).map(|_| self.can_pay_link(link)) {
-                Some(Readiness::NoFunds) => RefusalCode::NO_FUNDS,
-                Some(Readiness::NoCapacity | Readiness::Closing) => RefusalCode::NO_CAPACITY,
-                _ => RefusalCode::ESCROW_PENDING,
-            });
-        };
+        if body.amount < amount { Err(RefusalCode::AMOUNT_ABOVE) } else { Ok(()) }
+    }
+
+    /// Payer: do we know all that the payee holds on this lane? Only then do we know what the next claim begins at.
+    pub(super) fn check_base(
+        &self,
+        link: &Id,
+        lane: &EscrowRow,
+        body: &TemplateBody,
+        out: &mut Out,
+    ) -> Result<(), RefusalCode> {
         // One epoch ahead with nothing in it is a payee that has begun a flush which we are about to hear of.
         let known = if body.epoch == lane.epoch { lane.held.cumulative } else { Stroops::ZERO };
         let newer = body.escrow == lane.escrow
@@ -82,32 +115,29 @@ impl Links {
             self.reestablish(link, out);
             return Err(RefusalCode::EPOCH);
         }
-        if now_ms >= lane.clock_ms(7) {
-            // Past half of O (less a margin) a new claim would not count.
-            return Err(RefusalCode::FLUSH_PENDING);
-        }
-        if self.lanes.get(&lane.escrow).is_some_and(|l| l.ahead.is_some()) {
-            // We signed more than our store knows of; what it was in all shows once E was read.
-            return Err(RefusalCode::FLUSH_PENDING);
-        }
-        let total = lane.total.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
-        if total.saturating_sub(lane.netted) > self.capacity(&lane) {
-            self.plan_lane(now_ms, link, out);
-            let possible = amount <= self.limits.deposit;
-            return Err(if possible { RefusalCode::ESCROW_PENDING } else { RefusalCode::NO_CAPACITY });
-        }
-        let cumulative = lane.held.cumulative.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
-        let signature = self.signature(&lane, lane.epoch, cumulative).ok_or(RefusalCode::INTERNAL)?;
-        let payment = Recent { hop: body.hop_id, amount, epoch: lane.epoch, cumulative };
-        lane.total = total;
-        lane.held = Held { cumulative, signature: Some(signature) };
-        lane.remember(payment);
-        self.note_hop(now_ms, "claim_signed", &lane, Some(hop_id), amount, 0, out);
-        self.save(lane.clone(), out);
-        Ok((lane, payment))
+        // We signed more than our store knows of; what it was in all shows once E was read.
+        let ahead = self.lanes.get(&lane.escrow).is_some_and(|l| l.ahead.is_some());
+        if ahead { Err(RefusalCode::FLUSH_PENDING) } else { Ok(()) }
     }
 
-    fn can_pay_link(&self, link: &Id) -> Readiness {
+    /// Payer: does the deposit hold so much more, beside what is locked?
+    pub(super) fn check_room(
+        &mut self,
+        now_ms: u64,
+        link: &Id,
+        lane: &EscrowRow,
+        amount: Stroops,
+        out: &mut Out,
+    ) -> Result<(), RefusalCode> {
+        if amount <= self.room(now_ms, lane) {
+            return Ok(());
+        }
+        self.plan_lane(now_ms, link, out);
+        let possible = amount <= self.limits.deposit;
+        Err(if possible { RefusalCode::ESCROW_PENDING } else { RefusalCode::NO_CAPACITY })
+    }
+
+    pub(super) fn can_pay_link(&self, link: &Id) -> Readiness {
         let tag = self.links.get(link).map(|l| l.row.tag).unwrap_or_default();
         self.can_pay_to(&PayeeRef::Tag(tag))
     }
@@ -126,13 +156,28 @@ impl Links {
         hop_id: Id,
         amount: Stroops,
     ) -> Result<Carried, RefusalCode> {
-        let link = match payer {
-            PayerRef::Relay(relay) => self.link_with(&relay, Role::Payee),
-            PayerRef::Tag(tag) => self.link_by_tag(&tag, Role::Payee),
-        };
-        let link = link.ok_or(RefusalCode::NO_LINK)?;
+        let link = self.link_from(&payer).ok_or(RefusalCode::NO_LINK)?;
         // Without a look at the clock: which of the lanes is still good for long is the payer's to say.
         let lane = self.lane_for(0, &link.row.id, amount, None).ok_or(RefusalCode::ESCROW_PENDING)?;
+        self.seal_template(rng, link, lane, hop_id, amount)
+    }
+
+    /// The link on which a payer pays us.
+    pub(super) fn link_from(&self, payer: &PayerRef) -> Option<&Link> {
+        match payer {
+            PayerRef::Relay(relay) => self.link_with(relay, Role::Payee),
+            PayerRef::Tag(tag) => self.link_by_tag(tag, Role::Payee),
+        }
+    }
+
+    pub(super) fn seal_template(
+        &self,
+        rng: &mut impl Rng,
+        link: &Link,
+        lane: &EscrowRow,
+        hop_id: Id,
+        amount: Stroops,
+    ) -> Result<Carried, RefusalCode> {
         let body =
             TemplateBody { hop_id, escrow: lane.escrow, epoch: lane.epoch, cumulative: lane.held.cumulative, amount };
         let mut nonce = [0; seal::NONCE_LEN];
@@ -170,8 +215,10 @@ impl Links {
         }
         let mut lane = self.lane_on(&id, &body.claim.escrow).ok_or(RefusalCode::LINK_UNKNOWN)?;
         self.check_claim(now_ms, &lane, &body.claim)?;
+        self.raise_lock(now_ms, &mut lane, &body)?;
         credit_span(&mut lane, &body.claim, amount)?;
         let taken = take(&mut lane, &body.claim, self.limits.late_limit);
+        self.fold_in(now_ms, &mut lane, out);
         lane.note_gap();
         let credited = lane.total.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
         if credited > lane.claimed(now_ms) {
@@ -288,4 +335,22 @@ fn credit_span(lane: &mut EscrowRow, claim: &Claim, amount: Stroops) -> Result<(
         lane.spans.remove(pair + 1);
     }
     Ok(())
+}
+
+impl EscrowRow {
+    /// Payee: marks the topmost `amount` that is held in the open epoch and was credited to nobody as credited, as far
+    /// as there is so much in one piece: what a lock was folded into.
+    pub(super) fn credit_top(&mut self, epoch: u32, amount: Stroops) {
+        let mut to = self.held.cumulative.get();
+        for span in self.spans.iter().filter(|s| s.epoch == epoch).rev() {
+            if to.saturating_sub(span.to) >= amount.get() {
+                break;
+            }
+            to = to.min(span.from);
+        }
+        if let Some(from) = to.checked_sub(amount.get()) {
+            self.spans.push(Span { epoch, from, to });
+            self.spans.sort_by_key(|s| (s.epoch, s.from));
+        }
+    }
 }

@@ -6,10 +6,10 @@ use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, Id};
 use crate::gateway::port::{Out, Row};
 use crate::units::Stroops;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A deposit that comes back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Returning {
     /// The link.
     #[serde(with = "super::hexed")]
@@ -17,7 +17,8 @@ pub struct Returning {
     /// E.
     #[serde(with = "super::hexed")]
     pub escrow: AccountKey,
-    /// `EscrowState::name`.
+    /// `EscrowState::name`; not read back.
+    #[serde(skip_deserializing)]
     pub state: &'static str,
     /// Stroops that come back at least: what the payee holds no claim to.
     pub amount: Stroops,
@@ -46,7 +47,7 @@ impl Links {
         lanes.iter().for_each(|escrow| self.age(now_ms, escrow, out));
         closed.iter().for_each(|link| self.call_to_close(now_ms, link, out));
         lanes.iter().for_each(|escrow| self.poke(now_ms, *escrow, out));
-        self.sweep(now_ms, out);
+        self.sweep(now_ms, &closed, out);
         self.lanes.values().map(|l| &l.row).filter(|row| closed.contains(&row.link)).filter_map(returning).collect()
     }
 

@@ -56,7 +56,12 @@ impl Links {
     pub(super) fn wants_close(&self, lane: &EscrowRow) -> bool {
         let over = self.is_closing(&lane.link) || lane.total == lane.settled();
         let ahead = self.lanes.get(&lane.escrow).is_some_and(|l| l.ahead.is_some());
-        lane.role == Role::Payer && lane.state == EscrowState::Retired && lane.frozen.is_none() && over && !ahead
+        lane.role == Role::Payer
+            && lane.state == EscrowState::Retired
+            && lane.frozen.is_none()
+            && lane.lock.is_none()
+            && over
+            && !ahead
     }
 
     /// Payer: asks the partner to close, with all that was signed, so that what a carrier lost is not lost with it.

@@ -77,7 +77,7 @@ impl Links {
             rng.fill_bytes(&mut id);
             let row = self.proposed(now_ms, id, Partner::Relay(relay), true);
             let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
-            self.links.insert(id, link);
+            self.add_link(link);
             self.dials.insert((relay, Role::Payer), Dial::new(Some(id), true));
         }
         self.wish(now_ms, relay, Role::Payer, out);
@@ -264,7 +264,7 @@ impl Links {
             gone = (link.tentative && !(link.row.dials && link.row.role == Role::Payer)).then_some(link.row.id);
         }
         if let Some(id) = gone {
-            self.links.remove(&id);
+            self.remove_link(&id);
         }
         let limits = &self.limits;
         for dial in self.dials.values_mut().filter(|d| d.circ == Some(circ)) {

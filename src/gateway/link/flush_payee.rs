@@ -16,6 +16,9 @@ impl Links {
     pub fn flush_all(&mut self, now_ms: u64, _rng: &mut impl Rng, out: &mut Out) {
         let lanes: Vec<AccountKey> = self.lanes.keys().copied().collect();
         for escrow in lanes {
+            if let Some(entry) = self.lanes.get_mut(&escrow).filter(|l| l.row.lock.is_some()) {
+                entry.flush_ms = now_ms; // as soon as its lock is folded
+            }
             self.begin_flush(now_ms, &escrow, false, out);
         }
         self.ask_flushes(out);
@@ -49,7 +52,7 @@ impl Links {
     pub(super) fn begin_flush(&mut self, now_ms: u64, escrow: &AccountKey, late: bool, out: &mut Out) {
         let Some(entry) = self.lanes.get_mut(escrow) else { return };
         let mut lane = entry.row.clone();
-        if !lane.state.is_usable() || lane.role == super::Role::Payer || lane.frozen.is_some() {
+        if !lane.state.is_usable() || lane.role == super::Role::Payer || lane.frozen.is_some() || lane.lock.is_some() {
             return;
         }
         if now_ms >= entry.flush_ms {
@@ -185,8 +188,8 @@ impl Links {
         let (Some(terms), Some(link)) = (self.terms(&lane), self.links.get(&lane.link)) else { return };
         let Some(frozen) = lane.frozen.as_mut() else { return };
         let fee = 2 * u64::from(crate::stellar::template::BASE_FEE);
-        let Ok(tx) = self.me.flush(&terms, &link.signer, frozen.epoch, &claim, fee) else { return };
-        frozen.flush = Some(Flush { claim, tx });
+        let Ok(tx) = self.me.flush(&terms, &link.signer, frozen.epoch, &claim, 0, fee) else { return };
+        frozen.flush = Some(Flush { claim, tx, max_time: 0 });
         let escrow = lane.escrow;
         self.note(now_ms, "flush_submitted", &lane, claim.cumulative, fee, out);
         self.save(lane, out);

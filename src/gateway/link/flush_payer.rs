@@ -97,6 +97,10 @@ impl Links {
         let ahead = self.lanes.get(&lane.escrow).and_then(|l| l.ahead.clone());
         let waits = ahead.as_ref().is_some_and(|claim| used.is_none_or(|used| used.saturating_add(1) < claim.epoch));
         let over = used.filter(|used| *used >= lowest && lane.state.is_usable() && !waits);
+        if over.is_some_and(|used| lane.lock.as_ref().is_some_and(|lock| lock.epoch <= used)) {
+            // Was it the claim under our lock that landed? Then its secret can be read there.
+            return self.ask_history(now_ms, lane.escrow, out);
+        }
         if let Some(used) = over {
             // What left E was signed by us, and so was what the payee shows beside it; a store that is older than it was
             // knows of less.

@@ -45,8 +45,8 @@ impl Links {
 
     /// A wish ends some time after it was last said, unless money is under way on its link.
     fn end_wishes(&mut self, now_ms: u64) {
-        let busy: Vec<Id> =
-            self.lanes.values().filter(|l| l.row.is_unsettled() && !is_worthless(&l.row)).map(|l| l.row.link).collect();
+        let is_busy = |id: &Id| self.lanes_of(id).any(|row| row.is_unsettled() && !is_worthless(row));
+        let busy: Vec<Id> = self.dials.values().filter_map(|d| d.link).filter(is_busy).collect();
         for dial in self.dials.values_mut() {
             if dial.wish_ms == 0 {
                 dial.wish_ms = now_ms; // just loaded
@@ -61,11 +61,13 @@ impl Links {
         !link.row.dials || self.dials.values().any(|d| d.wanted && d.link == Some(link.row.id))
     }
 
-    /// Links without a partner and without a deposit go; what was set aside for them is free again.
-    pub(super) fn sweep(&mut self, now_ms: u64, out: &mut Out) {
+    /// Those of `links` without a partner and without a deposit go; what was set aside for them is free again.
+    pub(super) fn sweep(&mut self, now_ms: u64, links: &[Id], out: &mut Out) {
         self.end_wishes(now_ms);
-        for link in self.links.values_mut().filter(|l| l.idle_ms == 0) {
-            link.idle_ms = now_ms; // just loaded
+        for id in links {
+            if let Some(link) = self.links.get_mut(id).filter(|l| l.idle_ms == 0) {
+                link.idle_ms = now_ms; // just loaded
+            }
         }
         let wanted = |id: &Id| self.dials.values().any(|d| d.wanted && d.link == Some(*id));
         let late = |l: &Link| match (l.tentative, l.circ) {
@@ -73,15 +75,15 @@ impl Links {
             (false, None) => now_ms >= l.idle_ms.saturating_add(FORGET_MS),
             (false, Some(_)) => now_ms >= l.idle_ms.max(l.row.since_ms).saturating_add(FORGET_MS),
         };
-        let gone: Vec<Id> = self
-            .links
-            .values()
+        let gone: Vec<Id> = links
+            .iter()
+            .filter_map(|id| self.links.get(id))
             .filter(|l| self.is_closed(&l.row.id) || late(l) && !wanted(&l.row.id) && self.is_empty(&l.row.id))
             .map(|l| l.row.id)
             .collect();
         for id in gone {
             self.abandon(&id, out);
-            if let Some(mut link) = self.links.remove(&id) {
+            if let Some(mut link) = self.remove_link(&id) {
                 if let Some(circ) = link.circ {
                     self.hang_up(circ, out);
                 }

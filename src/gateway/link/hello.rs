@@ -57,6 +57,7 @@ impl Links {
             (Role::Payer, Message::FlushBegin(begin)) => self.on_flush_begin(now_ms, link, &begin, out),
             (Role::Payee, Message::FlushAck(claim)) => self.on_flush_ack(now_ms, link, &claim, out),
             (Role::Payer, Message::FlushDone(done)) => self.on_flush_done(now_ms, link, &done, out),
+            (Role::Payer, Message::Reveal(said)) => self.on_reveal(now_ms, link, &said, out),
             (Role::Payee, Message::Claim(claim)) => self.on_claim(now_ms, link, &claim, out),
             (Role::Payee, Message::CloseAsk(ask)) => self.on_close_ask(now_ms, link, &ask, out),
             (Role::Payer, Message::CloseSigned(signed)) => self.on_close_signed(now_ms, link, &signed, out),
@@ -160,7 +161,9 @@ impl Links {
         match self.links.get_mut(&hello.link) {
             None => self.take_payer(now_ms, partner, wish.is_some(), hello),
             Some(link) if link.row.partner != partner => {
+                self.index.forget_link(&link.row);
                 link.row.partner = partner;
+                self.index.link(&link.row);
                 if !link.tentative {
                     out.rows.push(Row::Link(Box::new(link.row.clone())));
                 }
@@ -221,7 +224,7 @@ impl Links {
             by_period: true,
         };
         let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
-        self.links.insert(hello.link, link);
+        self.add_link(link);
     }
 
     /// A service asks us to pay it: we answer as payer.
@@ -264,7 +267,7 @@ impl Links {
                 rng.fill_bytes(&mut id);
                 let row = LinkRow { account: hello.account, ..self.proposed(now_ms, id, from, false) };
                 let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
-                self.links.insert(id, link);
+                self.add_link(link);
                 id
             }
         };
@@ -295,7 +298,9 @@ impl Links {
             if taken || other || accept.account == self.me.account() {
                 return Err(RefusalCode::DUPLICATE_CONFLICT);
             }
+            self.index.forget_link(&link.row);
             link.row = row;
+            self.index.link(&link.row);
             link.tentative = false;
             out.rows.push(Row::Link(Box::new(link.row.clone())));
         } else if link.row != row {

@@ -3,6 +3,7 @@ use super::rows::{Close, EscrowRow, Held, LinkRow, Role, Tx};
 use crate::error::Result;
 use crate::gateway::core::message::{AccountKey, AssetId, Id, Signature};
 use crate::gateway::port::AccountView;
+use crate::stellar::adaptor::LockSecret;
 use crate::stellar::asset::Asset;
 use crate::stellar::escrow_check;
 use crate::stellar::keys::SecretSeed;
@@ -10,9 +11,12 @@ use crate::stellar::network::NetworkId;
 use crate::stellar::template::{self, EscrowTerms, NetTerms, Source};
 use crate::units::Stroops;
 use crate::wallet::{self, Wallet};
+use sha2::{Digest, Sha512};
+use zeroize::Zeroizing;
 
 const LINK_KEY: &str = "link-key";
 const LINK_TAG: &str = "link-tag";
+const LOCK_SECRET: &str = "lock-secret";
 /// Operations of O1 at most, for its fee.
 const OPEN_OPS: u64 = 4;
 /// The same for the transaction that empties and merges E.
@@ -73,6 +77,12 @@ impl Identity {
         tag.copy_from_slice(&self.wallet.derive_bytes(LINK_TAG, &context)[..8]);
         LinkSecrets { key: *self.wallet.derive_bytes(LINK_KEY, &context), tag }
     }
+    /// The secret of the lock that a chain of locked claims ends with here: no two payments have the same.
+    pub(super) fn lock_secret(&self, hop: &Id) -> Result<LockSecret> {
+        let seed = self.wallet.derive_bytes(LOCK_SECRET, hop);
+        let wide = Zeroizing::new(Sha512::new().chain_update(LOCK_SECRET).chain_update(*seed).finalize().into());
+        LockSecret::derived(&wide)
+    }
     /// E of this counter.
     pub(super) fn escrow(&self, index: u32) -> AccountKey {
         self.escrow_key(index).public()
@@ -109,17 +119,22 @@ impl Identity {
         let inner = template::complete_fund(terms, &self.escrow_key(index), &self.account, refund)?;
         self.bump(&inner, terms.funded_sequence(), fee)
     }
-    /// The flush of an epoch in its fee bump: a claim that the payer signed.
+    /// The flush of an epoch in its fee bump: a claim that the payer signed; `max_time` 0 for a plain one.
     pub(super) fn flush(
         &self,
         terms: &EscrowTerms,
         signer: &SecretSeed,
         epoch: u32,
         claim: &Held,
+        max_time: u64,
         fee: u64,
     ) -> Result<Tx> {
         let signature = claim.signature.unwrap_or([0; 64]);
-        let inner = template::complete_claim(terms, epoch, claim.cumulative, &signature, signer)?;
+        let cumulative = claim.cumulative;
+        let inner = match max_time {
+            0 => template::complete_claim(terms, epoch, cumulative, &signature, signer)?,
+            max_time => template::LockedClaim { epoch, cumulative, max_time }.complete(terms, &signature, signer)?,
+        };
         self.bump(&inner, terms.claim_sequence(epoch)?, fee)
     }
     /// R in its fee bump; checks the payee's signature.

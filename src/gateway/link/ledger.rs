@@ -15,6 +15,8 @@ const SPACE_MASK: u64 = 0xffff << 48;
 pub(super) enum Ask {
     /// How does our account stand?
     Own,
+    /// The same, only to know.
+    Purse,
     /// Take the lane's transaction.
     Submit(AccountKey),
     /// Is the lane's transaction in a ledger?
@@ -35,10 +37,12 @@ pub(super) enum Ask {
     Home(AccountKey),
     /// Can our account take what is to be flushed?
     Destination(AccountKey),
+    /// What did E do lately?
+    History(AccountKey),
 }
 
 impl Links {
-    fn tag(&mut self, ask: Ask) -> u64 {
+    pub(super) fn tag(&mut self, ask: Ask) -> u64 {
         let tag = SPACE | (self.fresh() & !SPACE_MASK);
         self.asks.insert(tag, ask);
         tag
@@ -101,6 +105,10 @@ impl Links {
         self.ask(now_ms, Ask::Destination(escrow), &escrow, |tag| LedgerCall::Account { tag, account }, out);
     }
 
+    pub(super) fn ask_history(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
+        self.ask(now_ms, Ask::History(escrow), &escrow, |tag| LedgerCall::History { tag, account: escrow }, out);
+    }
+
     fn ask_fate(&mut self, now_ms: u64, ask: Ask, account: AccountKey, out: &mut Out) {
         self.ask(now_ms, ask, &account, |tag| LedgerCall::Account { tag, account }, out);
     }
@@ -110,7 +118,13 @@ impl Links {
         if answer.tag & SPACE_MASK != SPACE {
             return false;
         }
-        let Some(ask) = self.asks.remove(&answer.tag) else { return true };
+        let ask = self.asks.remove(&answer.tag);
+        self.heard(now_ms, ask, &answer.result);
+        let Some(ask) = ask else { return true };
+        if ask == Ask::Purse {
+            self.on_purse(now_ms);
+            return true;
+        }
         if ask == Ask::Own {
             self.opening.busy = None;
             if let LedgerResult::Account(view) = &answer.result {
@@ -132,7 +146,8 @@ impl Links {
         | Ask::Refused(escrow)
         | Ask::Escrow(escrow)
         | Ask::Home(escrow)
-        | Ask::Destination(escrow)) = ask
+        | Ask::Destination(escrow)
+        | Ask::History(escrow)) = ask
         else {
             return true;
         };
@@ -146,6 +161,7 @@ impl Links {
             (Ask::Destination(_), LedgerResult::Account(view)) => self.on_destination(now_ms, row, &view, out),
             // Nobody tells whether there is room, and time runs out: a flush that may fail is better than none.
             (Ask::Destination(_), _) if now_ms >= row.clock_ms(12) => self.flush_unseen(now_ms, row, out),
+            (Ask::History(_), LedgerResult::History(history)) => self.on_history(now_ms, row, &history, out),
             (Ask::Sequence(_), LedgerResult::Account(view)) => self.on_sequence(now_ms, row, &view, out),
             // A payee's flush that is refused past the period: E may be gone.
             (Ask::Sequence(_), LedgerResult::NotFound) if !row.state.uses_own_number() => {

@@ -66,6 +66,8 @@ pub struct Limits {
     pub fee_ceiling: u64,
     /// Payee: what claims of a frozen epoch may add beyond what it knew at the freeze; more waits for the carry.
     pub late_limit: Stroops,
+    /// Seconds by which an incoming lock outlives the one that is signed onwards for it.
+    pub lock_secs: u64,
     /// Payee: how long a carry counts before the payer has signed it.
     pub carry_grace_secs: u64,
     /// First pause before anything is tried again.
@@ -93,6 +95,7 @@ impl Default for Limits {
             period_secs: 7 * 24 * 3600,
             fee_ceiling: 100_000,
             late_limit: Stroops::new(1_000_000).unwrap_or(Stroops::ZERO),
+            lock_secs: 600,
             carry_grace_secs: 600,
             retry_min_ms: 1_000,
             retry_max_ms: 300_000,

@@ -2,8 +2,11 @@
 use super::call_back::CallBack;
 use super::dial::{Circuit, Dial};
 use super::identity::{self, Identity};
+use super::index::Index;
 use super::ledger::Ask;
 use super::limits::Limits;
+use super::lock::LockNews;
+use super::purse::Own;
 use super::rows::{EscrowRow, EscrowState, Held, LinkRow, Partner, Role};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{AccountKey, Claim, Id, Message, RefusalCode};
@@ -21,6 +24,7 @@ pub struct Links {
     pub(super) limits: Limits,
     pub(super) links: BTreeMap<Id, Link>,
     pub(super) lanes: BTreeMap<AccountKey, Lane>,
+    pub(super) index: Index,
     pub(super) dials: BTreeMap<(RelayId, Role), Dial>,
     pub(super) circuits: HashMap<CircuitId, Circuit>,
     pub(super) calls: Vec<CallBack>,
@@ -40,6 +44,12 @@ pub struct Links {
     pub(super) own_sequence: i64,
     /// Left in escrows that are over.
     pub(super) stranded: Stroops,
+    /// The last lane and the last link that a tick looked after.
+    pub(super) looked: (AccountKey, Id),
+    /// What became of locks of ours, until it is taken; at most one per lane and lock.
+    pub(super) news: Vec<LockNews>,
+    /// Our account as the ledger last showed it.
+    pub(super) own: Own,
 }
 
 /// The queue for our own account's sequence number: one transaction of it is in flight at a time.
@@ -189,10 +199,14 @@ impl EscrowRow {
         let carry = self.carry.filter(|c| now_ms < c.until_ms).map_or(Stroops::ZERO, |c| c.amount);
         let frozen = self.frozen.as_ref().map_or(Stroops::ZERO, |f| match f.lands() {
             // Only what is flushed can still land; the rest is in the open epoch already.
+            Some(lands) if f.is_late_lock() => lands,
             Some(lands) if f.carried => lands.min(f.held.cumulative),
             _ => f.held.cumulative,
         });
-        [frozen, carry, self.held.cumulative].into_iter().fold(self.settled(), |sum, part| sum.add(part).unwrap_or(sum))
+        // A lock whose secret is known is as good as a claim that covers it.
+        let revealed = self.lock.as_ref().filter(|l| l.secret.is_some() && l.epoch == self.epoch);
+        let held = revealed.map_or(self.held.cumulative, |lock| self.held.cumulative.max(lock.cumulative));
+        [frozen, carry, held].into_iter().fold(self.settled(), |sum, part| sum.add(part).unwrap_or(sum))
     }
     /// Payee: what is held in the open epoch and was credited to no payment may be the carry: it must not count twice,
     /// neither as a promise and as a claim, nor later as a payment of its own.
@@ -225,6 +239,7 @@ impl Links {
             limits,
             links: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            index: Index::default(),
             dials: BTreeMap::new(),
             circuits: HashMap::new(),
             calls: Vec::new(),
@@ -237,10 +252,13 @@ impl Links {
             backed_ms: 0,
             own_sequence: 0,
             stranded: Stroops::ZERO,
+            looked: ([0; 32], [0; 16]),
+            news: Vec::new(),
+            own: Own::default(),
         };
         for row in rows.into_iter().filter(|row| !row.dropped) {
             let link = all.link_of(row);
-            all.links.insert(link.row.id, link);
+            all.add_link(link);
         }
         for mut row in escrows {
             if row.role == Role::Payer {
@@ -267,11 +285,12 @@ impl Links {
                     "The store has an escrow whose link is gone; restore the store from a backup of this wallet.";
                 return Err(Error::never("MW-LINK-1", text));
             }
+            all.index.lane(&row);
             all.lanes.insert(row.escrow, Lane::new(row));
         }
         for (id, link) in &all.links {
             if let (true, Partner::Relay(relay)) = (link.row.dials, link.row.partner) {
-                let wanted = all.lanes.values().any(|l| l.row.link == *id && l.row.is_unsettled());
+                let wanted = all.lanes_of(id).any(|row| row.is_unsettled());
                 all.dials.insert((relay, link.row.role), Dial::new(Some(*id), wanted));
             }
         }
@@ -317,31 +336,47 @@ impl Links {
     /// The lanes of a link, oldest first.
     pub(super) fn lanes_of(&self, link: &Id) -> impl Iterator<Item = &EscrowRow> {
         let mut lanes: Vec<&EscrowRow> =
-            self.lanes.values().map(|lane| &lane.row).filter(|row| row.link == *link).collect();
+            self.index.lanes_of(link).filter_map(|escrow| self.lanes.get(escrow)).map(|lane| &lane.row).collect();
         lanes.sort_by_key(|row| row.index);
         lanes.into_iter()
     }
 
+    /// The lanes on which we pay: few at a node that many pay.
+    pub(super) fn paying_lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.index.paying().filter_map(|escrow| self.lanes.get(escrow))
+    }
+
     /// The newest lane that claims go to.
     pub(super) fn open_lane(&self, link: &Id) -> Option<&EscrowRow> {
-        self.lanes
-            .values()
-            .map(|lane| &lane.row)
-            .filter(|row| row.link == *link && row.state == EscrowState::Open)
-            .max_by_key(|row| row.index)
+        self.lanes_of(link).filter(|row| row.state == EscrowState::Open).last()
     }
 
     /// The live link with this relay in this role whose lanes are the newest.
     pub(super) fn link_with(&self, relay: &RelayId, role: Role) -> Option<&Link> {
-        self.links
-            .values()
-            .filter(|l| l.row.role == role && l.row.partner == Partner::Relay(*relay) && !l.tentative)
+        self.index
+            .with(relay)
+            .filter_map(|id| self.links.get(id))
+            .filter(|l| l.row.role == role && !l.tentative)
             .max_by_key(|l| (!l.row.closing, self.open_lane(&l.row.id).is_some(), l.row.since_ms))
     }
 
     /// The live link with this tag in this role.
     pub(super) fn link_by_tag(&self, tag: &[u8; 8], role: Role) -> Option<&Link> {
-        self.links.values().find(|l| l.row.role == role && l.row.tag == *tag && !l.tentative)
+        let mut tagged = self.index.tagged(tag).filter_map(|id| self.links.get(id));
+        tagged.find(|l| l.row.role == role && !l.tentative)
+    }
+
+    /// Keeps a link in memory.
+    pub(super) fn add_link(&mut self, link: Link) {
+        self.index.link(&link.row);
+        self.links.insert(link.row.id, link);
+    }
+
+    /// Forgets a link in memory.
+    pub(super) fn remove_link(&mut self, id: &Id) -> Option<Link> {
+        let link = self.links.remove(id)?;
+        self.index.forget_link(&link.row);
+        Some(link)
     }
 
     /// What the partners agreed on for a lane.
@@ -358,6 +393,7 @@ impl Links {
     fn strand(&mut self, row: &EscrowRow) {
         if row.role == Role::Payer {
             self.stranded = self.stranded.add(row.tied_up()).unwrap_or(Stroops::MAX);
+            self.own.paid |= !row.total.is_zero();
         }
     }
 
@@ -366,17 +402,24 @@ impl Links {
         out.rows.push(Row::Escrow(Box::new(row.clone())));
         if row.state.is_over() {
             self.strand(&row);
-            self.lanes.remove(&row.escrow);
+            if let Some(lane) = self.lanes.remove(&row.escrow) {
+                self.index.forget_lane(&lane.row);
+            }
             return;
         }
         match self.lanes.get_mut(&row.escrow) {
             Some(lane) => {
+                if lane.row.link != row.link {
+                    self.index.forget_lane(&lane.row);
+                    self.index.lane(&row);
+                }
                 if lane.row.state.name() != row.state.name() {
                     (lane.tries, lane.due_ms) = (0, 0);
                 }
                 lane.row = row;
             }
             None => {
+                self.index.lane(&row);
                 self.lanes.insert(row.escrow, Lane::new(row));
             }
         }
@@ -399,7 +442,10 @@ impl Links {
         out: &mut Out,
     ) {
         let link = Some(lane.link);
-        out.rows.push(Row::Event(MoneyEvent { at: now_ms, what: what.into(), link, hop, amount, fee }));
+        // What cost a fee is the transaction under way on the lane; one that has landed is only in the row from before.
+        let before = || self.lanes.get(&lane.escrow).and_then(|entry| entry.row.pending_tx());
+        let tx = lane.pending_tx().or_else(before).filter(|_| fee > 0).map(|tx| tx.hash);
+        out.rows.push(Row::Event(MoneyEvent { at: now_ms, what: what.into(), link, hop, amount, fee, tx }));
     }
 
     /// Says something to the partner of a link, when there is a circuit to it.

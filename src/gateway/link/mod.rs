@@ -20,6 +20,9 @@
 //!   freezes  ─────── FlushAck ─────────────→ K → ledger
 //!        ←────────── FlushDone ────────────
 //!   reads E  ─────── Claim (with carry) ───→
+//!   sign_locked ═ carried by clients ══════→ check_lock, keep_lock
+//!        ←────────── Reveal ───────────────                       (when the client did not tell)
+//!   folds ────────── Claim ────────────────→ (or the locked claim → ledger, and A reads the secret there)
 //!        ─────────── CloseAsk ─────────────→ flushes, until nothing of its own is in E
 //!        ←────────── CloseSigned ───────────
 //!   the close → ledger, reclaim → ledger                   (together)
@@ -37,30 +40,36 @@ mod forget;
 mod hello;
 pub mod hexed;
 mod identity;
+mod index;
 mod lanes;
 mod lazy;
 mod ledger;
 mod limits;
 mod links;
+mod lock;
 mod net;
 mod net_answer;
 mod onwards;
 mod open_payee;
 mod open_payer;
+mod purse;
 mod reestablish;
 mod refund;
 mod rows;
 mod submit;
 mod tick;
+mod watch;
 
 pub use close::Returning;
 pub use dial::CircuitNews;
 pub use identity::Identity;
 pub use limits::Limits;
 pub use links::{LaneSummary, LinkSummary, Links};
+pub use lock::{LockNews, NewLock, Taken};
+pub use purse::{Liquidity, PayeeLiquidity, Tied};
 pub use rows::{
-    Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Net, Partner, RECENT, Recent, Role,
-    Span, Tx,
+    Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Lock, Net, Partner, RECENT, Recent,
+    Role, Span, Tx,
 };
 
 use super::core::message::{AccountKey, Id};

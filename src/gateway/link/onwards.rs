@@ -11,11 +11,14 @@ impl EscrowRow {
     /// over.
     fn backed(&self, promise: Stroops) -> Stroops {
         let lands = self.frozen.as_ref().map_or(Stroops::ZERO, |f| match f.lands() {
+            Some(lands) if f.is_late_lock() => lands,
             Some(lands) => lands.min(f.held.cumulative),
             None if f.held.cumulative.saturating_sub(f.amount) > promise => f.held.cumulative,
             None => f.amount.min(f.held.cumulative),
         });
-        [lands, self.held.cumulative].into_iter().fold(self.settled(), |sum, part| sum.add(part).unwrap_or(sum))
+        let revealed = self.lock.as_ref().filter(|l| l.secret.is_some() && l.epoch == self.epoch);
+        let held = revealed.map_or(self.held.cumulative, |lock| self.held.cumulative.max(lock.cumulative));
+        [lands, held].into_iter().fold(self.settled(), |sum, part| sum.add(part).unwrap_or(sum))
     }
 }
 
@@ -32,6 +35,13 @@ impl Links {
     /// Payee: so much of it was signed onwards.
     pub fn forwarded(&mut self, hop_id: &Id, claim: &Carried, amount: Stroops, out: &mut Out) {
         let Some(mut lane) = self.lane_of_payment(hop_id, claim).cloned() else { return };
+        lane.forwarded = lane.forwarded.add(amount).unwrap_or(Stroops::MAX);
+        self.save(lane, out);
+    }
+
+    /// Payee: so much was signed onwards for the payment `hop_id`, once its lock opened.
+    pub(super) fn forwarded_for(&mut self, hop_id: &Id, amount: Stroops, out: &mut Out) {
+        let Some(mut lane) = self.payee_lane_of(hop_id).cloned() else { return };
         lane.forwarded = lane.forwarded.add(amount).unwrap_or(Stroops::MAX);
         self.save(lane, out);
     }

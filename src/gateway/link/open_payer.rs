@@ -11,7 +11,7 @@ use crate::units::Stroops;
 pub(super) const OPEN_FEE: u64 = 4 * BASE_FEE as u64;
 pub(super) const FUND_FEE: u64 = 7 * BASE_FEE as u64;
 /// What an account must have for the fees of one opening, in case the ledger is busy.
-const FEE_RESERVE: u64 = 10 * (OPEN_FEE + FUND_FEE);
+pub(super) const FEE_RESERVE: u64 = 10 * (OPEN_FEE + FUND_FEE);
 /// Flushes at the fee ceiling that an opening leaves the fees for, on each lane that pays us and on one more: the one
 /// that is due, and the one that makes good for it should it fail.
 const FLUSHES_KEPT: u64 = 2;
@@ -19,7 +19,7 @@ const FLUSHES_KEPT: u64 = 2;
 impl Links {
     /// What may still be put into escrows.
     pub(super) fn liquidity_left(&self) -> Stroops {
-        let ours = self.lanes.values().map(|l| &l.row).filter(|r| r.role == Role::Payer);
+        let ours = self.paying_lanes().map(|l| &l.row);
         ours.map(EscrowRow::tied_up)
             .fold(self.limits.liquidity_total.saturating_sub(self.stranded), Stroops::saturating_sub)
     }
@@ -27,13 +27,13 @@ impl Links {
     /// The planned lane that is next: its partner is there.
     fn next_planned(&self) -> Option<EscrowRow> {
         let connected = |row: &EscrowRow| self.links.get(&row.link).is_some_and(|l| l.circ.is_some());
-        let rows = self.lanes.values().map(|l| &l.row);
+        let rows = self.paying_lanes().map(|l| &l.row);
         rows.filter(|r| r.state == EscrowState::Planned && connected(r)).min_by_key(|r| r.index).cloned()
     }
 
     /// Asks how our account stands when a lane waits and no transaction of the account is in flight.
     pub(super) fn pump_openings(&mut self, now_ms: u64, out: &mut Out) {
-        let in_flight = self.net_holds_number() || self.lanes.values().any(|l| l.row.state.uses_own_number());
+        let in_flight = self.net_holds_number() || self.paying_lanes().any(|l| l.row.state.uses_own_number());
         if in_flight || self.opening.busy.is_some() || now_ms < self.opening.due_ms {
             return;
         }
@@ -63,7 +63,7 @@ impl Links {
             return self.propose_net(now_ms, view.sequence, out);
         }
         let Some(mut lane) = self.next_planned() else { return };
-        let promised = self.lanes.values().map(|l| &l.row).filter(|r| {
+        let promised = self.paying_lanes().map(|l| &l.row).filter(|r| {
             use EscrowState::{Created, Creating, Funding};
             r.role == Role::Payer && matches!(r.state, Creating { .. } | Created | Funding { .. })
         });
@@ -91,7 +91,7 @@ impl Links {
     }
 
     /// Native stroops that no opening may use up: strangers ask for openings, and without fees what we are paid is lost.
-    fn kept_for_flushes(&self) -> u64 {
+    pub(super) fn kept_for_flushes(&self) -> u64 {
         let pays_us = |l: &&Lane| l.row.role == Role::Payee && l.row.state.is_usable();
         let lanes = 1 + self.lanes.values().filter(pays_us).count() as u64;
         self.limits.fee_ceiling.saturating_mul(FLUSHES_KEPT).saturating_mul(lanes)

@@ -2,7 +2,7 @@
 use super::claim;
 use super::limits::LATE_EPOCHS;
 use super::links::Links;
-use super::rows::{EscrowRow, EscrowState, Frozen, Held, Role};
+use super::rows::{EscrowRow, EscrowState, Frozen, Held, Lock, Role};
 use crate::gateway::core::message::{Claim, Id, Message, Reestablish, RefusalCode};
 use crate::gateway::port::{AccountView, Out};
 use crate::stellar::template::MAX_EPOCH;
@@ -72,7 +72,12 @@ impl Links {
         }
         self.check_claim(now_ms, &lane, claim)?;
         let before = lane.clone();
-        claim::take(&mut lane, claim, self.limits.late_limit);
+        // A rise below an open lock does not count: it comes again with the lock's own.
+        let below = |l: &Lock| l.epoch == claim.epoch && claim.cumulative < l.cumulative;
+        if !lane.lock.as_ref().is_some_and(below) {
+            claim::take(&mut lane, claim, self.limits.late_limit);
+        }
+        self.fold_in(now_ms, &mut lane, out);
         lane.note_gap();
         if settled && lane.flushed.is_some_and(|f| claim.epoch > f.epoch) {
             lane.carry = None;

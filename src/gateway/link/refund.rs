@@ -140,7 +140,7 @@ impl Links {
     /// The lane that is next to be emptied, and what is in it. It takes our account's next sequence number, so it
     /// waits in the same queue as the openings, before them: it brings funds.
     pub(super) fn next_reclaim(&self, now_ms: u64) -> Option<(EscrowRow, Stroops)> {
-        let ready = self.lanes.values().filter(|l| l.row.state == EscrowState::Refunded && now_ms >= l.due_ms);
+        let ready = self.paying_lanes().filter(|l| l.row.state == EscrowState::Refunded && now_ms >= l.due_ms);
         let next = ready.filter(|l| l.rest.is_some()).min_by_key(|l| l.row.index)?;
         Some((next.row.clone(), next.rest?))
     }

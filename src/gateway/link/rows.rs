@@ -136,6 +136,61 @@ pub struct EscrowRow {
     /// Payee: sum of what was signed onwards out of payments on this lane; rows from before it was counted have 0.
     #[serde(default)]
     pub forwarded: Stroops,
+    /// The claim under a lock that is open on this lane; one at a time, since claims of an epoch are alternatives.
+    #[serde(default)]
+    pub lock: Option<Lock>,
+}
+
+/// A claim under a lock, in the open epoch of its lane or in the one that is frozen.
+///
+/// ```text
+/// payer: signed ─secret told, or read off the ledger→ folded into a plain claim (gone)
+///           └─── its time is over on the ledger, or another claim of its epoch landed ──→ gone
+/// payee: taken ─secret→ revealed ─plain claim that covers it, or landed→ gone
+///           │               └─ about to end → it goes to the ledger itself
+///           └─── a plain claim that covers it, or its time is over ──→ gone
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Names the payment at the payee.
+    #[serde(with = "hexed")]
+    pub hop: Id,
+    /// Payer: its own name of the payment. At a node that is the name under which it holds the lock of the payer
+    /// before it.
+    #[serde(with = "hexed")]
+    pub own: Id,
+    /// What the payment adds.
+    pub amount: Stroops,
+    /// Cumulative amount of the claim, `amount` included.
+    pub cumulative: Stroops,
+    /// Where it was signed.
+    pub epoch: u32,
+    /// The lock point.
+    #[serde(with = "hexed")]
+    pub point: [u8; 32],
+    /// Unix seconds after which the claim cannot land.
+    pub max_time: u64,
+    /// Payer that is a node: d, what its incoming lock's secret is larger by.
+    #[serde(with = "hexed::option")]
+    pub offset: Option<[u8; 32]>,
+    /// Payee: the newest pre-signature.
+    #[serde(with = "hexed::option")]
+    pub pre: Option<Signature>,
+    /// Payee: the secret, once it is known.
+    #[serde(with = "hexed::option")]
+    pub secret: Option<[u8; 32]>,
+}
+
+impl std::fmt::Debug for Lock {
+    /// Neither the secrets nor what ties hops to each other.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Lock { amount, cumulative, epoch, max_time, secret, .. } = self;
+        write!(
+            f,
+            "Lock {{ {amount:?} to {cumulative:?} in epoch {epoch} until {max_time}, revealed: {} }}",
+            secret.is_some()
+        )
+    }
 }
 
 /// How many payments a lane remembers by hop id.
@@ -325,6 +380,9 @@ pub struct Flush {
     pub claim: Held,
     /// The claim in its fee bump.
     pub tx: Tx,
+    /// Unix seconds after which it cannot land: a claim that was under a lock. 0: never.
+    #[serde(default)]
+    pub max_time: u64,
 }
 
 /// Signed minus landed of an epoch that is over, until the payer signed it into the open one.
@@ -400,6 +458,7 @@ impl EscrowRow {
             refund_fee: 0,
             close: None,
             forwarded: Stroops::ZERO,
+            lock: None,
         }
     }
     /// The payment with this hop id, while it is remembered.
@@ -441,10 +500,12 @@ impl EscrowRow {
     }
     /// Nothing is claimed beyond what is over, and nothing is under way.
     pub fn is_at_rest(&self) -> bool {
-        self.frozen.is_none() && self.carry.is_none() && self.held.cumulative.is_zero()
+        self.frozen.is_none() && self.carry.is_none() && self.lock.is_none() && self.held.cumulative.is_zero()
     }
     /// True while the partners still have something to settle here.
     pub fn is_unsettled(&self) -> bool {
-        self.state.is_opening() || self.frozen.is_some() || (self.state.is_usable() && self.total > self.settled())
+        self.state.is_opening()
+            || self.frozen.is_some()
+            || (self.state.is_usable() && (self.total > self.settled() || self.lock.is_some()))
     }
 }

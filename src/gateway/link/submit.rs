@@ -18,6 +18,10 @@ impl Links {
         if code.contains("insufficient_fee") {
             return self.raise_fee(now_ms, row, out);
         }
+        let locked = row.frozen.as_ref().and_then(|f| f.flush.as_ref()).is_some_and(|flush| flush.max_time != 0);
+        if code.contains("too_late") && locked {
+            return self.on_too_late(now_ms, row, out);
+        }
         if code.contains("bad_seq") {
             // Either it landed before, or another transaction used its number.
             return self.ask_sequence(now_ms, escrow, out);
@@ -58,8 +62,8 @@ impl Links {
             _ => {
                 let frozen = row.frozen.as_ref()?;
                 let signer = &self.links.get(&row.link)?.signer;
-                let claim = frozen.flush.as_ref()?.claim;
-                self.me.flush(&self.terms(row)?, signer, frozen.epoch, &claim, fee).ok()
+                let flush = frozen.flush.as_ref()?;
+                self.me.flush(&self.terms(row)?, signer, frozen.epoch, &flush.claim, flush.max_time, fee).ok()
             }
         }
     }

@@ -5,14 +5,31 @@ use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, Id};
 use crate::gateway::port::{AccountView, Effect, Out};
 use rand::Rng;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+/// Lanes, and links, that one tick looks after; of more, the next tick takes the next ones.
+const TICK_MANY: usize = 4_096;
+
+/// The next of all names behind the last one, `TICK_MANY` at most, round and round.
+fn next<K: Copy + Ord, V>(all: &BTreeMap<K, V>, last: &mut K) -> Vec<K> {
+    if all.len() <= TICK_MANY {
+        return all.keys().copied().collect();
+    }
+    let behind = all.range((Bound::Excluded(*last), Bound::Unbounded)).map(|(name, _)| *name);
+    let names: Vec<K> = behind.chain(all.keys().copied()).take(TICK_MANY).collect();
+    *last = names.last().copied().unwrap_or(*last);
+    names
+}
 
 impl Links {
     /// To be called about once a second, and once after `load`.
     pub fn on_tick(&mut self, now_ms: u64, rng: &mut impl Rng, out: &mut Out) {
-        self.forget_asks(now_ms);
+        let lanes = next(&self.lanes, &mut self.looked.0);
+        let links = next(&self.links, &mut self.looked.1);
+        self.forget_asks(now_ms, &lanes);
         self.forget_calls(now_ms, out);
-        self.sweep(now_ms, out);
-        let lanes: Vec<AccountKey> = self.lanes.keys().copied().collect();
+        self.sweep(now_ms, &links, out);
         for escrow in lanes {
             self.age(now_ms, &escrow, out);
             let payee = self.lanes.get(&escrow).is_some_and(|l| l.row.role == Role::Payee && l.row.state.is_usable());
@@ -21,9 +38,9 @@ impl Links {
             }
             self.poke(now_ms, escrow, out);
         }
-        let bare: Vec<Id> = self
-            .links
-            .values()
+        let bare: Vec<Id> = links
+            .iter()
+            .filter_map(|id| self.links.get(id))
             .filter(|l| l.row.role == Role::Payer && !l.tentative && l.circ.is_some())
             .filter(|l| self.open_lane(&l.row.id).is_none() && self.is_wanted(l))
             .map(|l| l.row.id)
@@ -33,6 +50,7 @@ impl Links {
         }
         self.end_net_wish(now_ms, out);
         self.pump_openings(now_ms, out);
+        self.look_at_purse(now_ms, out);
         let dials: Vec<_> = self.dials.keys().copied().collect();
         for (relay, role) in dials {
             self.dial(now_ms, relay, role, out);
@@ -42,7 +60,7 @@ impl Links {
     /// Does the lane's next step, if it waits for nothing.
     pub(super) fn poke(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
         let Some(entry) = self.lanes.get(&escrow) else { return };
-        if entry.busy.is_some() || now_ms < entry.due_ms {
+        if entry.busy.is_some() || now_ms < entry.due_ms && !self.lock_is_pressing(now_ms, &entry.row) {
             return;
         }
         let (lane, look) = (entry.row.clone(), entry.look);
@@ -61,6 +79,7 @@ impl Links {
             }
             EscrowState::Offered => return,
             EscrowState::Closed { .. } => return self.ask_escrow(now_ms, escrow, out),
+            _ if self.poke_lock(now_ms, &lane, out) => {}
             _ if lane.role == Role::Payer && lane.frozen.is_some() => return self.ask_escrow(now_ms, escrow, out),
             _ if lane.role == Role::Payee && self.poke_payee(now_ms, &lane, out) => {}
             _ if lane.role == Role::Payee => return self.close_if_asked(now_ms, &escrow, out),
@@ -73,13 +92,14 @@ impl Links {
     }
 
     /// A question whose answer got lost is asked again.
-    fn forget_asks(&mut self, now_ms: u64) {
+    fn forget_asks(&mut self, now_ms: u64, lanes: &[AccountKey]) {
         let old = |(_, since): (u64, u64)| now_ms >= since.saturating_add(ASK_TIMEOUT_MS);
         if let Some((tag, _)) = self.opening.busy.filter(|busy| old(*busy)) {
             self.opening.busy = None;
             self.asks.remove(&tag);
         }
-        for lane in self.lanes.values_mut() {
+        for escrow in lanes {
+            let Some(lane) = self.lanes.get_mut(escrow) else { continue };
             if let Some((tag, _)) = lane.busy.filter(|busy| old(*busy)) {
                 lane.busy = None;
                 self.asks.remove(&tag);
@@ -137,5 +157,25 @@ impl Links {
     pub fn close_all(&mut self, out: &mut Out) {
         let ours: Vec<_> = self.circuits.iter().filter(|(_, c)| c.ours).map(|(circ, _)| *circ).collect();
         out.effects.extend(ours.into_iter().map(|circ| Effect::Close { circ }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_looked_after_at_each_tick_and_many_in_turn() {
+        let few: BTreeMap<usize, ()> = (1..=TICK_MANY).map(|name| (name, ())).collect();
+        let mut last = 0;
+        assert_eq!((next(&few, &mut last).len(), next(&few, &mut last).len()), (TICK_MANY, TICK_MANY));
+        let many: BTreeMap<usize, ()> = (1..=TICK_MANY * 5 / 2).map(|name| (name, ())).collect();
+        let mut seen = BTreeMap::new();
+        for _ in 0..5 {
+            let names = next(&many, &mut last);
+            assert_eq!(names.len(), TICK_MANY);
+            names.into_iter().for_each(|name| *seen.entry(name).or_insert(0) += 1);
+        }
+        assert!(many.keys().all(|name| seen.get(name) == Some(&2)), "five times two fifths of them: each twice");
     }
 }

@@ -61,7 +61,8 @@ impl Cells {
             }
             TorEvent::Closed { circ, hop, own, .. } => Event::Counters { circ, hop, own: counted(own) },
             TorEvent::LaunchFailed { token, .. } => Event::LaunchFailed { token },
-            TorEvent::Ready | TorEvent::Bootstrap(_) | TorEvent::Stream(_) | TorEvent::Exited { .. } => return None,
+            TorEvent::Bootstrap(progress) => Event::Tor { up: progress.percent == 100 },
+            TorEvent::Ready | TorEvent::Stream(_) | TorEvent::Exited { .. } => return None,
         })
     }
 

@@ -35,6 +35,14 @@ impl LockSecret {
     pub fn shift(&self, offset: &LockOffset) -> Result<LockSecret> {
         non_zero(Zeroizing::new(*self.0 + *offset.0)).map(LockSecret)
     }
+    /// `t - r`, which opens `T.unshift(r)`. `MW-LOCK-8` when the difference is zero.
+    pub fn unshift(&self, offset: &LockOffset) -> Result<LockSecret> {
+        non_zero(Zeroizing::new(*self.0 - *offset.0)).map(LockSecret)
+    }
+    /// The secret that 64 bytes of a key derivation give: uniform but for 2^-259. `MW-LOCK-8` when that is zero.
+    pub fn derived(wide: &[u8; 64]) -> Result<LockSecret> {
+        non_zero(Zeroizing::new(Scalar::from_bytes_mod_order_wide(wide))).map(LockSecret)
+    }
     pub(super) fn from_scalar(scalar: Zeroizing<Scalar>) -> Result<Self> {
         non_zero(scalar).map(LockSecret)
     }
@@ -73,6 +81,11 @@ impl LockPoint {
     pub fn shift(&self, offset: &LockOffset) -> Result<LockPoint> {
         let sum = self.point + EdwardsPoint::mul_base(&offset.0);
         if sum.is_identity() { Err(degenerate()) } else { Ok(LockPoint::computed(sum)) }
+    }
+    /// `T - r*B`. `MW-LOCK-8` when the difference is neutral.
+    pub fn unshift(&self, offset: &LockOffset) -> Result<LockPoint> {
+        let rest = self.point - EdwardsPoint::mul_base(&offset.0);
+        if rest.is_identity() { Err(degenerate()) } else { Ok(LockPoint::computed(rest)) }
     }
     /// For sums of points of this group that are known not to vanish.
     fn computed(point: EdwardsPoint) -> Self {

@@ -7,10 +7,12 @@
 //!        -> 504, other 5xx, 409, lost, garbled -> look: found -> landed, else unknown
 //! ```
 use super::http::Failure;
-use super::request::{Account, Submit, SubmitAsync, Transaction, latest_ledger};
+use super::request::{Account, AccountTransactions, Root, Submit, SubmitAsync, Transaction, latest_ledger};
 use super::resource::{AsyncReceipt, TransactionRecord};
 use super::{HorizonLedger, Isolation, Submission, code};
-use crate::gateway::port::{LedgerAnswer, LedgerCall, LedgerResult};
+use crate::gateway::port::{AccountHistory, LedgerAnswer, LedgerCall, LedgerResult};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
 use stellar_base::xdr::{FeeBumpTransactionInnerTx, Limits, MuxedAccount, ReadXdr, TransactionEnvelope};
@@ -21,6 +23,8 @@ use tokio::time::{sleep, timeout};
 const ENVELOPE: Limits = Limits { depth: 200, len: 64 * 1024 };
 /// Looks for a transaction that was refused: enough for a server whose own view trails its ledger by one.
 const LOOKS_AFTER_REFUSAL: u32 = 2;
+/// Transactions of an account's history: an escrow makes few.
+const HISTORY: u8 = 20;
 
 /// What looking for a transaction brought.
 enum Look {
@@ -36,6 +40,10 @@ impl HorizonLedger {
             LedgerCall::Account { tag, account } => {
                 let ledger = self.isolated(&account);
                 (tag, timeout(self.timing.call, async move { ledger.account_result(&account).await }).await)
+            }
+            LedgerCall::History { tag, account } => {
+                let ledger = self.isolated(&account);
+                (tag, timeout(self.timing.call, async move { ledger.history(&account).await }).await)
             }
             LedgerCall::Transaction { tag, hash } => {
                 let ledger = self.with(Isolation::of_transaction(&hash));
@@ -63,6 +71,30 @@ impl HorizonLedger {
             Ok(None) => LedgerResult::NotFound,
             Err(failure) => LedgerResult::Unknown { why: failure.to_string() },
         }
+    }
+
+    /// The clock first, the sequence number last: see `AccountHistory`.
+    async fn history(&self, account: &[u8; 32]) -> LedgerResult {
+        match self.read_history(account).await {
+            Ok(Some(history)) => LedgerResult::History(Box::new(history)),
+            Ok(None) => LedgerResult::NotFound,
+            Err(failure) => LedgerResult::Unknown { why: failure.to_string() },
+        }
+    }
+
+    async fn read_history(&self, account: &[u8; 32]) -> Result<Option<AccountHistory>, Failure> {
+        let garbled = |what: &str| Failure::Garbled(what.into());
+        let Some((_, root)) = self.read(&Root).await? else { return Err(garbled("no root document")) };
+        let closed = chrono::DateTime::parse_from_rfc3339(&root.history_latest_ledger_closed_at);
+        let closed_at = closed.ok().and_then(|time| u64::try_from(time.timestamp()).ok());
+        let closed_at = closed_at.ok_or_else(|| garbled("no time of the latest ledger"))?;
+        let newest = AccountTransactions { account: *account, cursor: None, limit: HISTORY, newest: true };
+        let Some((_, page)) = self.read(&newest).await? else { return Ok(None) };
+        let envelopes = page.records().into_iter().map(|record| STANDARD.decode(record.envelope_xdr));
+        let envelopes = envelopes.collect::<Result<Vec<_>, _>>().map_err(|_| garbled("an envelope is no base64"))?;
+        let Some((headers, record)) = self.read(&Account(*account)).await? else { return Ok(None) };
+        let sequence = record.view(account, latest_ledger(&headers))?.sequence;
+        Ok(Some(AccountHistory { closed_at, envelopes, sequence }))
     }
 
     async fn submit(&self, envelope: &[u8], hash: &[u8; 32]) -> LedgerResult {

@@ -134,6 +134,9 @@ pub struct RootRecord {
     /// The latest ledger that it can tell about.
     #[serde(default, deserialize_with = "number")]
     pub history_latest_ledger: u32,
+    /// When that closed (RFC 3339).
+    #[serde(default)]
+    pub history_latest_ledger_closed_at: String,
     /// What it runs.
     #[serde(default)]
     pub horizon_version: String,

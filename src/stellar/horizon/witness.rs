@@ -5,10 +5,10 @@
 //! submit -> first server: landed or refused -> does the second one see the same?
 //!                         unknown           -> submitted by the second one as well (it can land once only)
 //! ```
-use super::HorizonLedger;
+use super::{AccountRecord, HorizonLedger};
 use crate::error::Result;
 use crate::gateway::core::message::AccountKey;
-use crate::gateway::port::{AccountView, LedgerAnswer, LedgerCall, LedgerResult};
+use crate::gateway::port::{AccountHistory, AccountView, LedgerAnswer, LedgerCall, LedgerResult};
 use crate::stellar::network::NetworkId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,13 +55,17 @@ impl WitnessedLedger {
         Ok(())
     }
 
+    /// An account as the first server has it, for people to look at: nothing is decided by it. None when there is no
+    /// such account. `MW-HZN-*`.
+    pub async fn account_record(&self, account: &AccountKey) -> Result<Option<AccountRecord>> {
+        self.check_network().await?;
+        self.first.account_record(account).await
+    }
+
     /// Answers a call of the gateway; what only one of the two says is `Unknown`.
     pub async fn call(&self, call: LedgerCall) -> LedgerAnswer {
         if let Err(error) = self.check_network().await {
-            let (LedgerCall::Submit { tag, .. }
-            | LedgerCall::Account { tag, .. }
-            | LedgerCall::Transaction { tag, .. }) = call;
-            return LedgerAnswer { tag, result: LedgerResult::Unknown { why: error.to_string() } };
+            return LedgerAnswer { tag: call.tag(), result: LedgerResult::Unknown { why: error.to_string() } };
         }
         let Some(second) = &self.second else { return self.first.call(call).await };
         let LedgerCall::Submit { tag, envelope, hash } = call else {
@@ -106,6 +110,12 @@ fn agreed(one: LedgerResult, other: LedgerResult) -> LedgerResult {
             let latest_ledger = one.latest_ledger.min(other.latest_ledger);
             LedgerResult::Account(Box::new(AccountView { latest_ledger, ..*one }))
         }
+        (LedgerResult::History(one), LedgerResult::History(other))
+            if (&one.envelopes, one.sequence) == (&other.envelopes, other.sequence) =>
+        {
+            let closed_at = one.closed_at.min(other.closed_at);
+            LedgerResult::History(Box::new(AccountHistory { closed_at, ..*one }))
+        }
         (unknown @ LedgerResult::Unknown { .. }, _) | (_, unknown @ LedgerResult::Unknown { .. }) => unknown,
         (one, other) if one == other => one,
         (one, other) => {
@@ -127,6 +137,7 @@ fn name(result: &LedgerResult) -> &'static str {
         LedgerResult::Rejected { .. } => "rejected",
         LedgerResult::NotFound => "not found",
         LedgerResult::Account(_) => "an account",
+        LedgerResult::History(_) => "a history",
         LedgerResult::Unknown { .. } => "unknown",
     }
 }

@@ -132,12 +132,18 @@ pub fn complete_refund(terms: &EscrowTerms, payer: &SecretSeed, signature: &Sign
 /// K: pays the payee `cumulative` from E. All claims of an epoch share one sequence number: one of them can land.
 /// `MW-TX-3`: nothing, or more than the terms leave to claim; `MW-TERMS-5`: no such epoch.
 pub fn claim(terms: &EscrowTerms, epoch: u32, cumulative: Stroops) -> Result<Unsigned> {
+    claim_until(terms, epoch, cumulative, 0)
+}
+
+/// K that cannot land after `max_time` (unix seconds, 0: it can).
+pub(super) fn claim_until(terms: &EscrowTerms, epoch: u32, cumulative: Stroops, max_time: u64) -> Result<Unsigned> {
     terms.check()?;
     if cumulative.is_zero() || cumulative > terms.spendable() {
         return Err(Error::never("MW-TX-3", "A claim takes something, and no more than the deposit leaves to claim."));
     }
+    let conditions = xdr::PreconditionsV2 { time_bounds: Some(until(max_time)), ..after_funding(terms) };
     let operations = vec![ops::payment(None, &terms.payee_account, &terms.asset, cumulative)];
-    of_escrow(terms, terms.claim_sequence(epoch)?, after_funding(terms), operations)
+    of_escrow(terms, terms.claim_sequence(epoch)?, conditions, operations)
 }
 
 /// The payer's signature over K. `MW-TX-4`: not the terms' signer; else as `claim`.

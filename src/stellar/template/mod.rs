@@ -5,6 +5,7 @@
 //! accounts.
 mod bump;
 mod escrow;
+mod locked;
 mod net;
 pub mod ops;
 mod plain;
@@ -15,6 +16,7 @@ pub use escrow::{
     claim, close, complete_claim, complete_close, complete_fund, complete_refund, fund, open, reclaim, refund,
     sign_claim, sign_close, sign_refund, verify_claim, verify_refund,
 };
+pub use locked::{Landed, LockedClaim, read_secret};
 pub use net::{NetSide, NetTerms, complete_net, net, sign_net};
 pub use plain::{batch, batch_with_memo, change_trust, create_account, payment, set_flags};
 pub use terms::{BASE_RESERVE, EscrowTerms, MAX_EPOCH};

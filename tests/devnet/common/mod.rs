@@ -1,5 +1,6 @@
 //! What the tests of payments share: a network that is up, its nodes' own words, traffic, and the ledger's word.
 pub mod audit;
+pub mod schema;
 pub mod traffic;
 
 use magicwave::api::client::call;

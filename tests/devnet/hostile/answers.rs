@@ -25,23 +25,43 @@ impl Words {
             Message::Offer(_) => {
                 let (hop_id, request) = (self.array(), [0; 16]);
                 let payers = [PayerRef::Previous, PayerRef::Link(self.array()), PayerRef::Relay(self.array())];
-                let create = |payer| Message::Create(Create { hop_id, request, amount: most, payer });
-                let sign = Sign { hop_id, amount_in: most, amount_out: most, claim: claim.clone(), template };
-                let deliver = Message::Deliver(Deliver { hop_id, amount: most, claim });
+                let create =
+                    |payer| Message::Create(Create { hop_id, request, amount: most, payer, lock: LockWish::Plain });
+                let sign =
+                    Sign { hop_id, amount_in: most, amount_out: most, claim: claim.clone(), template, lock: None };
+                let deliver = Message::Deliver(Deliver { hop_id, amount: most, proof: Proof::Plain(claim) });
                 payers.map(create).into_iter().chain([Message::Sign(sign), deliver]).collect()
             }
             Message::Create(m) => vec![
                 Message::Signed(Signed { hop_id: m.hop_id, claim }),
-                Message::Delivered(Delivered { hop_id: m.hop_id, paid: most }),
-                Message::Template(Template { hop_id: m.hop_id, fee: Stroops::ZERO, template }),
+                Message::Delivered(Delivered { hop_id: m.hop_id, paid: most, secret: None }),
+                Message::Template(Template {
+                    hop_id: m.hop_id,
+                    fee: Stroops::ZERO,
+                    lock: Some(self.array()),
+                    template,
+                }),
             ],
             Message::Sign(m) => vec![Message::Signed(Signed { hop_id: m.hop_id, claim })],
             Message::Template(m) => {
                 let (amount_in, amount_out, hop_id) = (most, most, m.hop_id);
-                let sign = Sign { hop_id, amount_in, amount_out, claim: claim.clone(), template: m.template.clone() };
-                vec![Message::Sign(sign), Message::Deliver(Deliver { hop_id, amount: most, claim })]
+                let sign = Sign {
+                    hop_id,
+                    amount_in,
+                    amount_out,
+                    claim: claim.clone(),
+                    template: m.template.clone(),
+                    lock: None,
+                };
+                vec![
+                    Message::Sign(sign),
+                    Message::Deliver(Deliver { hop_id, amount: most, proof: Proof::Plain(claim) }),
+                ]
             }
-            Message::Deliver(m) => vec![Message::Delivered(Delivered { hop_id: m.hop_id, paid: most })],
+            Message::Deliver(m) => {
+                let secret = Some(self.array());
+                vec![Message::Delivered(Delivered { hop_id: m.hop_id, paid: most, secret })]
+            }
             Message::LinkHello(hello) if hello.payer => {
                 let [account, signer] = [(); 2].map(|()| SecretSeed::from_bytes(&self.array()).public());
                 let (link, link_key, link_tag) = (hello.link, self.array(), self.array());
@@ -87,6 +107,7 @@ impl Words {
             credit_bytes: 0,
             ahead_bytes: 1 << 30,
             expires: now + 3_600,
+            lock_secs: 5,
             session: self.array(),
             mac_key: seed,
             nonce: hello.nonce,
@@ -99,7 +120,7 @@ impl Words {
             state: 2,
         };
         let window = PRICE.of_cells(own.total() + (32 << 20) / CELL_BYTES).expect("in range");
-        let mut ask = |standing| build(&offer, standing, self.array(), [0; 32], now, 60);
+        let mut ask = |standing| build(&offer, standing, self.array(), now, 60);
         let forged = PaymentRequest { mac: [9; 16], ..ask(standing(0, window)) };
         let absurd = ask(standing(0, Stroops::MAX));
         let mut above = ask(standing(1 << 40, window));

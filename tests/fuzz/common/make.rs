@@ -4,8 +4,8 @@ use magicwave::gateway::core::seal::{SEALED_CLAIM_LEN, SEALED_TEMPLATE_LEN};
 use magicwave::units::{Price, Stroops};
 
 /// The types of all messages.
-pub const KINDS: [u8; 27] =
-    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47];
+pub const KINDS: [u8; 28] =
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48];
 
 /// Entropy; zeros when it is used up.
 pub struct Bytes<'a>(pub &'a [u8]);
@@ -78,7 +78,26 @@ impl Bytes<'_> {
     }
     /// The inside of a carried claim.
     pub fn claim_body(&mut self) -> ClaimBody {
-        ClaimBody { hop_id: self.array(), amount: self.amount(), claim: self.claim() }
+        ClaimBody { hop_id: self.array(), amount: self.amount(), claim: self.claim(), beside: self.beside() }
+    }
+    /// What stands beside a claim.
+    fn beside(&mut self) -> Beside {
+        match self.u8() % 3 {
+            0 => Beside::Nothing,
+            1 => Beside::Lock(self.array(), self.u64()),
+            _ => Beside::Relock(self.signature()),
+        }
+    }
+    /// There or not.
+    fn option<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.u8() & 1 == 1 { Some(make(self)) } else { None }
+    }
+    fn proof(&mut self) -> Proof {
+        match self.u8() % 3 {
+            0 => Proof::Locked(self.carried(SEALED_CLAIM_LEN), self.array()),
+            1 => Proof::Plain(self.carried(SEALED_CLAIM_LEN)),
+            _ => Proof::Secret(self.array()),
+        }
     }
     /// An offer.
     pub fn offer(&mut self) -> Offer {
@@ -94,6 +113,7 @@ impl Bytes<'_> {
             expires: self.u64(),
             session: self.array(),
             mac_key: self.array(),
+            lock_secs: u16::from_be_bytes(self.array()),
             nonce: self.array(),
         }
     }
@@ -108,7 +128,6 @@ impl Bytes<'_> {
             amount_due: self.amount(),
             amount_paid: self.amount(),
             offer_hash: self.array(),
-            lock_point: self.array(),
             issued: self.u64(),
             expires: self.u64(),
             state: self.u8() % 3,
@@ -131,10 +150,12 @@ impl Bytes<'_> {
                 request: self.array(),
                 amount: self.amount(),
                 payer: self.payer(),
+                lock: [LockWish::Plain, LockWish::Onwards, LockWish::Last][usize::from(self.u8() % 3)],
             }),
             5 => Message::Template(Template {
                 hop_id: self.array(),
                 fee: self.amount(),
+                lock: self.option(Self::array),
                 template: self.carried(SEALED_TEMPLATE_LEN),
             }),
             6 => Message::Sign(Sign {
@@ -143,14 +164,15 @@ impl Bytes<'_> {
                 amount_out: self.amount(),
                 claim: self.carried(SEALED_CLAIM_LEN),
                 template: self.carried(SEALED_TEMPLATE_LEN),
+                lock: self.option(|m| LockOrder { offset: m.array(), max_time: m.u64() }),
             }),
             7 => Message::Signed(Signed { hop_id: self.array(), claim: self.carried(SEALED_CLAIM_LEN) }),
-            8 => Message::Deliver(Deliver {
+            8 => Message::Deliver(Deliver { hop_id: self.array(), amount: self.amount(), proof: self.proof() }),
+            9 => Message::Delivered(Delivered {
                 hop_id: self.array(),
-                amount: self.amount(),
-                claim: self.carried(SEALED_CLAIM_LEN),
+                paid: self.amount(),
+                secret: self.option(Self::array),
             }),
-            9 => Message::Delivered(Delivered { hop_id: self.array(), paid: self.amount() }),
             10 => Message::Complete(Complete { hop_id: self.array() }),
             11 => Message::Refusal(Refusal {
                 subject: self.array(),
@@ -206,17 +228,13 @@ impl Bytes<'_> {
             }),
             47 => Message::NetAccept(NetAccept {
                 inward: self.array(),
-                outward: self.array(),
                 epoch: self.u32(),
                 amount: self.amount(),
                 payer: self.signature(),
                 payee: self.signature(),
             }),
-            _ => {
-                let link = self.array();
-                let claim = if self.u8() & 1 == 1 { Some(self.claim()) } else { None };
-                Message::Reestablish(Reestablish { link, claim })
-            }
+            48 => Message::Reveal(Reveal { escrow: self.array(), hop_id: self.array(), secret: self.array() }),
+            _ => Message::Reestablish(Reestablish { link: self.array(), claim: self.option(Self::claim) }),
         }
     }
 }

@@ -4,13 +4,13 @@ use magicwave::gateway::core::message::Id;
 use magicwave::gateway::port::CircuitId;
 
 /// A download and a web service, as a patient person uses them. Circuits that are gone are built again.
-struct Person {
+pub struct Person {
     circ: CircuitId,
     session: Option<Id>,
 }
 
 impl Person {
-    fn begin(world: &mut World) -> Person {
+    pub fn begin(world: &mut World) -> Person {
         Person { circ: world.stream(), session: None }
     }
 
@@ -50,7 +50,7 @@ impl Person {
         panic!("the site never serves: {:?}", world.answers.last());
     }
 
-    fn use_it(&mut self, world: &mut World) {
+    pub fn use_it(&mut self, world: &mut World) {
         self.download(world, 600);
         self.fetch(world);
         self.fetch(world);
@@ -64,7 +64,7 @@ fn increment(world: &World) -> u64 {
     world.nodes[CLIENT].payments.values().map(|p| p.total.get()).max().unwrap_or(0)
 }
 
-fn all_paid(world: &World) {
+pub fn all_paid(world: &World) {
     world.check();
     for node in [N1, N2, N3, SITE] {
         assert!(world.books(node).0 > 0, "node {node} is paid");

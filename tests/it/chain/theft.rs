@@ -62,7 +62,7 @@ fn on_its_way(speaks: [bool; 3]) -> (World, CircuitId, Deliver, Create) {
             _ => None,
         });
         if let (Some(claim), Some(create)) = (claim, create) {
-            let stolen = Deliver { hop_id: create.hop_id, amount: create.amount, claim };
+            let stolen = Deliver { hop_id: create.hop_id, amount: create.amount, proof: Proof::Plain(claim) };
             return (world, circ, stolen, create);
         }
         world.run(1);
@@ -80,7 +80,13 @@ fn tried(speaks: [bool; 3]) {
     assert_eq!(code(&say(&mut world, thief, N2, Message::Deliver(claim.clone()))), no);
     // A session that makes up many names pushes out none but its own.
     for n in 0..=255 {
-        let create = Create { hop_id: [n; 16], request: [0; 16], amount: claim.amount, payer: PayerRef::Previous };
+        let create = Create {
+            hop_id: [n; 16],
+            request: [0; 16],
+            amount: claim.amount,
+            payer: PayerRef::Previous,
+            lock: LockWish::Plain,
+        };
         assert!(matches!(say(&mut world, thief, N2, Message::Create(create)), Message::Template(_)));
     }
     let own = Deliver { hop_id: [0; 16], ..claim.clone() };

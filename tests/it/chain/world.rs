@@ -8,9 +8,10 @@ use magicwave::gateway::chain::pay::{Pay, Terms as PayTerms};
 use magicwave::gateway::chain::serve::Serve;
 use magicwave::gateway::chain::{HopRow, PaymentRow};
 use magicwave::gateway::core::codec;
+use magicwave::gateway::core::locks::Locks;
 use magicwave::gateway::core::message::{AccountKey, Id, Message, Offer, RefusalCode, ServiceKind};
 use magicwave::gateway::core::offer::Terms;
-use magicwave::gateway::core::policy::{Budget, Limits as BudgetLimits};
+use magicwave::gateway::core::policy::{Budget, Limits as BudgetLimits, Policy, PolicyRow, Rule};
 use magicwave::gateway::link::{EscrowRow, Limits, LinkRow, Readiness, Role};
 use magicwave::gateway::node::Gateway;
 use magicwave::gateway::port::*;
@@ -33,7 +34,7 @@ pub const FEE: u64 = 16;
 /// What a relay carries on credit, and what is paid ahead.
 pub const WINDOW: u32 = 1 << 17;
 /// Cells of a new stream: enough that its circuit is paid.
-const FIRST: u64 = 80;
+const FIRST: u64 = 140;
 /// Bytes that the client is ready to pay ahead at one hop.
 pub const MOST: u64 = 1 << 23;
 
@@ -50,7 +51,11 @@ pub struct Setup {
     pub day: u64,
     pub site: u64,
     pub max_price: Price,
+    pub rules: Vec<Rule>,
+    /// A node that asks for 64 times the price of the others.
+    pub dear: Option<usize>,
     pub limits: Limits,
+    pub locks: Locks,
 }
 
 impl Default for Setup {
@@ -61,6 +66,7 @@ impl Default for Setup {
             flush_interval_secs: 40_000,
             flush_jitter_secs: 0,
             period_secs: 7 * 86_400,
+            lock_secs: 5,
             ..limits()
         };
         Setup {
@@ -71,7 +77,10 @@ impl Default for Setup {
             day: 100 * UNIT,
             site: 100 * UNIT,
             max_price: Price(1 << 24),
+            rules: Vec::new(),
+            dear: None,
             limits,
+            locks: Locks::Never,
         }
     }
 }
@@ -82,6 +91,10 @@ pub struct Node {
     pub escrows: BTreeMap<AccountKey, String>,
     pub hops: Vec<HopRow>,
     pub payments: BTreeMap<Id, PaymentRow>,
+    /// Payment requests as they stand.
+    pub requests: BTreeMap<Id, RequestRow>,
+    /// What the person set.
+    pub policy: Option<PolicyRow>,
     /// (what, amount) of the journal.
     pub journal: Vec<(String, Stroops)>,
     /// Dies after so many more steps, before (true) or after its rows are durable.
@@ -105,8 +118,12 @@ pub struct World {
     pub lose: Option<usize>,
     /// Chain messages between the client and these nodes are lost.
     pub deaf: HashSet<(usize, u8)>,
+    /// Nodes that can build no circuits.
+    pub away: HashSet<usize>,
     pub exchanges: HashMap<u64, Option<Id>>,
     pub answers: Vec<(usize, u64, Answer)>,
+    /// Circuits that no new stream is to use.
+    pub abandoned: Vec<CircuitId>,
 }
 
 impl World {
@@ -124,8 +141,10 @@ impl World {
             log: Vec::new(),
             lose: None,
             deaf: HashSet::new(),
+            away: HashSet::new(),
             exchanges: HashMap::new(),
             answers: Vec::new(),
+            abandoned: Vec::new(),
             base,
             setup,
         };
@@ -137,6 +156,8 @@ impl World {
                 escrows: BTreeMap::new(),
                 hops: Vec::new(),
                 payments: BTreeMap::new(),
+                requests: BTreeMap::new(),
+                policy: None,
                 journal: Vec::new(),
                 crash: None,
             };
@@ -191,10 +212,11 @@ impl World {
             payee: self.base.nodes[node].wallet.account(),
             asset: self.base.nodes[node].links.asset(),
             kind: if node == SITE { ServiceKind::Http } else { ServiceKind::Tor },
-            price: PRICE,
+            price: if self.setup.dear == Some(node) { Price(64 * PRICE.0) } else { PRICE },
             fee: amount(if node == SITE { 0 } else { FEE }),
             credit_bytes: WINDOW,
             ahead_bytes: self.setup.ahead,
+            lock_secs: u16::try_from(self.setup.limits.lock_secs).expect("short"),
             ttl_s: 3600,
         }
     }
@@ -206,7 +228,13 @@ impl World {
         let pay = (node == CLIENT).then(|| {
             let max_increment = PayTerms::increment_of(self.setup.limits.deposit);
             let network = network().short();
-            let terms = PayTerms { asset: links.asset(), network, max_ahead_bytes: MOST, max_increment };
+            let terms = PayTerms {
+                asset: links.asset(),
+                network,
+                max_ahead_bytes: MOST,
+                max_increment,
+                locks: self.setup.locks,
+            };
             let day = amount(self.setup.day);
             let limits = BudgetLimits {
                 day,
@@ -217,7 +245,9 @@ impl World {
             };
             let mut secret = [0; 32];
             self.rng.fill_bytes(&mut secret);
-            Pay::new(terms, secret, Budget::new(limits, Default::default()))
+            let configured = Policy::new(limits.clone()).with_rules(self.setup.rules.clone()).expect("rules");
+            let kept = self.nodes.get(node).and_then(|node| node.policy.clone());
+            Pay::new(terms, secret, Budget::new(limits, Default::default())).with_policy(configured, kept)
         });
         Gateway::new(links, serve, pay)
     }
@@ -290,6 +320,8 @@ impl World {
                 }
                 Row::Payment(row) => drop(node.payments.insert(row.id, *row)),
                 Row::Event(event) => node.journal.push((event.what, event.amount)),
+                Row::Policy(row) => node.policy = Some(*row),
+                Row::Request(row) => drop(node.requests.insert(row.id, *row)),
             }
         }
     }
@@ -307,6 +339,7 @@ impl World {
                     fee: applied.outcome.fee.unsigned_abs(),
                     code: code(&applied.outcome.verdict),
                 };
+                self.base.applied.push((applied.frame.source(), applied.frame.bytes.clone()));
                 self.landed.insert(applied.frame.hash(), result);
             }
             for (node, tag, hash) in std::mem::take(&mut self.waiting) {
@@ -354,6 +387,7 @@ impl World {
             Effect::Query { circ } => self.query(node, circ),
             Effect::Launch { token, relay, one_hop } => self.launch(node, token, relay, one_hop),
             Effect::Close { circ } => self.cut(circ, None),
+            Effect::Abandon { circ } => self.abandoned.push(circ),
             Effect::Ledger(call) => self.call(node, call),
         }
     }
@@ -375,6 +409,7 @@ impl World {
             LedgerCall::Transaction { tag, hash } => {
                 (tag, self.landed.get(&hash).cloned().unwrap_or(LedgerResult::NotFound))
             }
+            LedgerCall::History { tag, account } => (tag, self.base.history(&account)),
         };
         self.event(node, Event::Ledger(LedgerAnswer { tag, result }));
     }
@@ -465,26 +500,26 @@ impl World {
     pub fn check(&self) {
         for node in [N1, N2, N3, SITE] {
             let lanes = self.lanes(node);
-            let held: u64 = lanes
-                .iter()
-                .filter(|l| l.role == Role::Payee)
-                .map(|l| {
-                    l.landed.get() + l.frozen.as_ref().map_or(0, |f| f.held.cumulative.get()) + l.held.cumulative.get()
-                })
-                .sum();
+            let held: u64 = lanes.iter().filter(|l| l.role == Role::Payee).map(in_hand).sum();
             let (accepted, signed) = self.books(node);
-            assert!(held >= accepted, "node {node} credits {accepted} and holds claims for {held}");
+            assert!(
+                held >= accepted,
+                "node {node} credits {accepted} and holds claims for {held}: {lanes:#?} {:?}",
+                self.nodes[node].journal
+            );
             assert!(accepted >= signed, "node {node} signed {signed} and accepted {accepted}");
             for lane in lanes.iter().filter(|l| l.role == Role::Payee) {
-                let frozen = lane.frozen.as_ref().map_or(0, |f| f.held.cumulative.get());
-                let held = lane.landed.get() + frozen + lane.held.cumulative.get();
+                let held = in_hand(lane);
                 assert!(lane.forwarded.get() <= held, "node {node} signs onwards against a promise: {lane:?}");
             }
             assert_eq!(self.journal(node, "claim_accepted"), accepted);
             assert_eq!(self.journal(node, "claim_signed"), signed);
-            let hops = &self.nodes[node].hops;
-            assert_eq!(hops.iter().map(|h| h.amount_in.get()).sum::<u64>(), accepted, "rows of payments at {node}");
-            assert_eq!(hops.iter().map(|h| h.amount_out.get()).sum::<u64>(), signed, "rows of payments at {node}");
+            let hops = self.nodes[node].hops.iter().filter(|h| !h.locked);
+            let (incoming, onwards) = hops.fold((0, 0), |(i, o), h| (i + h.amount_in.get(), o + h.amount_out.get()));
+            if self.nodes[node].hops.iter().all(|h| !h.locked) {
+                assert_eq!((incoming, onwards), (accepted, signed), "rows of payments at {node}");
+            }
+            assert!(incoming <= accepted && onwards <= signed, "rows of payments at {node}");
         }
     }
 
@@ -526,4 +561,15 @@ pub fn over_the_wire(message: Message) -> Message {
     let decoded = codec::decode(&bytes).expect("our own messages decode");
     assert_eq!(decoded, message);
     decoded
+}
+
+/// What a payee holds claims for on a lane, and has got.
+fn in_hand(lane: &EscrowRow) -> u64 {
+    let revealed = lane.lock.as_ref().filter(|lock| lock.secret.is_some());
+    let held = revealed.map_or(lane.held.cumulative, |lock| lane.held.cumulative.max(lock.cumulative));
+    let frozen = lane.frozen.as_ref().map_or(0, |f| {
+        let locked = f.flush.as_ref().filter(|flush| flush.max_time != 0);
+        locked.map_or(f.held.cumulative, |flush| flush.claim.cumulative).get()
+    });
+    lane.settled().get() + frozen + held.get()
 }

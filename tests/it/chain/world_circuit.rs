@@ -77,7 +77,7 @@ impl World {
 
     pub(super) fn launch(&mut self, node: usize, token: u64, relay: RelayId, one_hop: bool) {
         let end = usize::from(relay[0]).wrapping_sub(1);
-        if end >= CLIENT || relay != relay_id(end) || end == node {
+        if self.away.contains(&node) || end >= CLIENT || relay != relay_id(end) || end == node {
             return self.event(node, Event::LaunchFailed { token });
         }
         let path = if one_hop { vec![end] } else { vec![(end + 1) % 3, (end + 2) % 3, end] };

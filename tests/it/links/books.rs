@@ -1,6 +1,7 @@
 //! The same links over the real store: its books add up, and a start from it goes on where the last process ended.
 use super::world::*;
 use magicwave::gateway::link::Limits;
+use magicwave::gateway::port::LedgerResult;
 use magicwave::store::{Sqlite, Store};
 
 #[test]
@@ -36,6 +37,11 @@ fn the_books_in_the_store_add_up_after_crashes_and_flushes() {
         assert_eq!(books.returned.get(), left[node], "all that did not land came back");
         let fees: u64 = world.nodes[node].events.iter().filter(|e| e.what != "flush_submitted").map(|e| e.fee).sum();
         assert_eq!(books.fees, fees);
+        for event in world.nodes[node].events.iter().filter(|event| event.fee > 0) {
+            let landed = event.tx.and_then(|hash| world.landed.get(&hash));
+            let Some(LedgerResult::Landed { fee, .. }) = landed else { panic!("no such transaction: {event:?}") };
+            assert!(event.what == "flush_submitted" || *fee == event.fee, "{event:?}: {fee}");
+        }
         let sorted = |mut lanes: Vec<_>| {
             lanes.sort_by_key(|l: &magicwave::gateway::link::EscrowRow| l.escrow);
             lanes

@@ -104,6 +104,8 @@ pub struct World {
     pub lost_kind: Option<u8>,
     /// Circuits that nodes asked for.
     pub launched: usize,
+    /// What landed: (source of the inner transaction, envelope), oldest first.
+    pub applied: Vec<(AccountKey, Vec<u8>)>,
     /// Messages that were delivered, and to whom.
     pub log: Vec<(usize, Message)>,
 }
@@ -143,6 +145,7 @@ impl World {
             mute: false,
             lost_kind: None,
             launched: 0,
+            applied: Vec::new(),
             log: Vec::new(),
         };
         world.transact(&SecretSeed::from_bytes(&network().0), |source| {
@@ -268,6 +271,7 @@ impl World {
                     fee: applied.outcome.fee.unsigned_abs(),
                     code: code(&applied.outcome.verdict),
                 };
+                self.applied.push((applied.frame.source(), applied.frame.bytes.clone()));
                 self.landed.insert(applied.frame.hash(), result);
             }
             let waiting = std::mem::take(&mut self.waiting);

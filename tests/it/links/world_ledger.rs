@@ -2,7 +2,7 @@
 use super::world::*;
 use magicwave::devnet::ledger::{Frame, Submission, TxError, Verdict, xdr};
 use magicwave::gateway::core::message::AccountKey;
-use magicwave::gateway::port::{AccountView, LedgerCall, LedgerResult, TrustlineView};
+use magicwave::gateway::port::{AccountHistory, AccountView, LedgerCall, LedgerResult, TrustlineView};
 use magicwave::stellar::keys::{SecretSeed, account_id};
 use magicwave::stellar::template::{self, Source};
 use magicwave::units::Stroops;
@@ -69,7 +69,19 @@ impl World {
                 let result = known.cloned().unwrap_or(LedgerResult::NotFound);
                 self.answer(node, tag, result);
             }
+            LedgerCall::History { tag, account } => {
+                let result = self.history(&account);
+                self.answer(node, tag, result);
+            }
         }
+    }
+
+    pub fn history(&self, account: &AccountKey) -> LedgerResult {
+        let Some(sequence) = self.view(account).map(|view| view.sequence) else { return LedgerResult::NotFound };
+        let of_account = self.applied.iter().rev().filter(|(source, _)| source == account);
+        let envelopes = of_account.take(20).map(|(_, envelope)| envelope.clone()).collect();
+        let closed_at = self.ledger.header().close_time;
+        LedgerResult::History(Box::new(AccountHistory { closed_at, envelopes, sequence }))
     }
 
     pub fn view(&self, account: &AccountKey) -> Option<AccountView> {
@@ -124,6 +136,7 @@ pub(crate) fn code(verdict: &Verdict) -> String {
         Verdict::Error(TxError::BadSeq) => "tx_bad_seq".into(),
         Verdict::Error(TxError::InsufficientFee) => "tx_insufficient_fee".into(),
         Verdict::Error(TxError::InsufficientBalance) => "tx_insufficient_balance".into(),
+        Verdict::Error(TxError::TooLate) => "tx_too_late".into(),
         Verdict::Error(other) => format!("tx_{other:?}"),
     }
 }

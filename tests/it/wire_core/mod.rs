@@ -1,6 +1,7 @@
 //! Offers, requests, their validation, prices and budgets.
 mod budgets;
 mod offers;
+mod policies;
 mod prices;
 mod requests;
 
@@ -29,6 +30,7 @@ fn terms(kind: ServiceKind) -> Terms {
         fee: amount(16),
         credit_bytes: 1 << 16,
         ahead_bytes: 1 << 18,
+        lock_secs: 5,
         ttl_s: 3600,
     }
 }

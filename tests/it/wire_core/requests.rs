@@ -5,7 +5,7 @@ fn standing(units_in: u64, units_out: u64, due: u64, paid: u64) -> Standing {
     Standing { units_in, units_out, amount_due: amount(due), amount_paid: amount(paid), state: 0 }
 }
 fn request(offer: &Offer, standing: Standing) -> PaymentRequest {
-    build(offer, standing, [5; 16], [0; 32], NOW, 600)
+    build(offer, standing, [5; 16], NOW, 600)
 }
 fn cells(own_in: u64, own_out: u64) -> Counts {
     Counts::Cells { own_in, own_out, stamp_in: own_in, stamp_out: own_out }
@@ -43,7 +43,7 @@ fn the_mac_covers_every_field() {
     let offer = offer_of(ServiceKind::Tor);
     let good = request(&offer, standing(1000, 100, 700, 50));
     assert!(verify_mac(&offer.mac_key, &good));
-    let changes: [fn(&mut PaymentRequest); 13] = [
+    let changes: [fn(&mut PaymentRequest); 12] = [
         |r| r.id[0] ^= 1,
         |r| r.session[0] ^= 1,
         |r| r.kind = ServiceKind::Ipfs,
@@ -52,7 +52,6 @@ fn the_mac_covers_every_field() {
         |r| r.amount_due = amount(r.amount_due.get() ^ 1),
         |r| r.amount_paid = amount(r.amount_paid.get() ^ 1),
         |r| r.offer_hash[0] ^= 1,
-        |r| r.lock_point[0] ^= 1,
         |r| r.issued ^= 1,
         |r| r.expires ^= 1,
         |r| r.state ^= 1,
@@ -154,7 +153,7 @@ fn where_counts_differ_the_payer_says_what_its_own_come_to() {
 #[test]
 fn cumulative_numbers_never_go_back() {
     let offer = offer_of(ServiceKind::Tor);
-    let previous = build(&offer, standing(900, 90, 600, 60), [6; 16], [0; 32], NOW - 10, 600);
+    let previous = build(&offer, standing(900, 90, 600, 60), [6; 16], NOW - 10, 600);
     let with = |standing, issued| {
         let mut request = request(&offer, standing);
         request.issued = issued;

@@ -100,6 +100,7 @@ impl Books {
             fee: Stroops::ZERO,
             credit_bytes: 0,
             ahead_bytes: 1 << 20,
+            lock_secs: 5,
             ttl_s: 600,
         };
         let hello = Hello { version: 1, network: terms.network, asset: terms.asset, nonce: [0; 16] };
@@ -122,7 +123,7 @@ impl SiteGateway for Books {
                 let mut sessions = self.sessions.lock().expect("lock");
                 let entry = sessions.get_mut(&session).expect("a known session");
                 entry.1 += deliver.amount.get();
-                vec![Message::Delivered(Delivered { hop_id: deliver.hop_id, paid: deliver.amount })]
+                vec![Message::Delivered(Delivered { hop_id: deliver.hop_id, paid: deliver.amount, secret: None })]
             }
             _ => vec![Message::Refusal(RefusalCode::UNEXPECTED.refuse([0; 16]))],
         }
@@ -138,7 +139,7 @@ impl SiteGateway for Books {
         let offer = known.map_or_else(|| self.offer(), |known| known.0);
         let wanted = if self.ahead > 0 { self.ahead } else { need.unwrap_or(1000) };
         let standing = Standing { amount_due: of_bytes(PRICE, wanted).expect("in range"), ..Standing::default() };
-        let request = build(&offer, standing, [3; 16], [0; 32], 1000, 600);
+        let request = build(&offer, standing, [3; 16], 1000, 600);
         Admission::Pay(Box::new(Required { offer, request }))
     }
     fn served(&self, session: Id, bytes: u64) -> u64 {
@@ -205,7 +206,11 @@ impl World {
 
 fn deliver(amount: u64) -> Message {
     let claim = Carried { link_tag: [0; 8], sealed: vec![0; 200] };
-    Message::Deliver(Deliver { hop_id: [4; 16], amount: Stroops::new(amount).expect("in range"), claim })
+    Message::Deliver(Deliver {
+        hop_id: [4; 16],
+        amount: Stroops::new(amount).expect("in range"),
+        proof: Proof::Plain(claim),
+    })
 }
 
 async fn body(response: Response<Incoming>) -> Vec<u8> {

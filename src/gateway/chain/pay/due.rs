@@ -12,7 +12,7 @@ use rand::Rng;
 const MAX_PASSES: usize = 4;
 /// What is risked at a hop that has confirmed nothing on this circuit yet; then `GROWTH` times what it confirmed. (The
 /// cap of `Terms` is the limit of that.)
-const FIRST_BYTES: u64 = 2 << 20;
+pub(super) const FIRST_BYTES: u64 = 2 << 20;
 /// Whoever does not hold us is not paid sooner than this after the hellos, while another hop's offer is to come.
 const OFFER_MS: u64 = 1_000;
 /// A watch is set at least so many cells ahead.
@@ -30,7 +30,7 @@ pub(super) struct Rate {
 impl Pay {
     /// Pay what is due on a circuit, everybody in one pass, the nearest first when it holds us.
     pub fn settle(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, circ: CircuitId, out: &mut Out) {
-        let Some(c) = self.circuits.get(&circ).filter(|c| c.began) else { return };
+        let Some(c) = self.circuits.get(&circ).filter(|c| c.began && c.given_up.is_none()) else { return };
         // Replies from behind a hop that holds are held too: it is paid first and alone.
         let holds = |h: &HopState| h.holds && !due(h, &c.rate, &self.terms, false).is_zero();
         let held = c.hops.iter().take(c.speaking).position(holds);
@@ -59,6 +59,9 @@ impl Pay {
         }
         let Some(last) = dues[..ready].iter().rposition(|d| !d.is_zero()) else { return };
         let guard = c.hops[0].hop.relay;
+        if self.tor_refused(now, rng, circ, &dues[..=last], out).is_some() {
+            return;
+        }
         match links.can_pay(&guard) {
             Readiness::Ready => {}
             _ => return links.want_payee(now, rng, guard, out),
@@ -101,10 +104,10 @@ fn risk_bytes(h: &HopState, offer: &Offer) -> u64 {
     FIRST_BYTES.max(proven.saturating_mul(GROWTH))
 }
 
-/// A hop that does not ask is first paid when a quarter of its credit is used: circuits that carry next to nothing
+/// A hop that does not ask is first paid when half of its credit is used: circuits that carry next to nothing
 /// (the wallet's own, the idle leg of a set) would cost more in payment cells than they carry.
 fn first_cells(offer: &Offer) -> u64 {
-    u64::from(offer.credit_bytes) / CELL_BYTES / 4
+    u64::from(offer.credit_bytes) / CELL_BYTES / 2
 }
 
 /// What a hop is to be paid now, or `along` with others; nothing while enough is left.
@@ -116,14 +119,14 @@ pub(super) fn due(h: &HopState, rate: &Rate, terms: &Terms, along: bool) -> Stro
     let ahead = Ahead {
         price: offer.price,
         counted_cells: h.own.total(),
-        paid: h.paid,
+        paid: h.paid_for_sure(),
         rate: rate.bytes_per_s,
         latency_ms: rate.latency_ms,
         ahead_bytes: u64::from(offer.ahead_bytes),
         cap_bytes: risk_bytes(h, offer).min(terms.max_ahead_bytes),
     };
     let target = if along { ahead.target_along() } else { ahead.target() };
-    let due = target.ok().flatten().map_or(Stroops::ZERO, |target| target.saturating_sub(h.paid));
+    let due = target.ok().flatten().map_or(Stroops::ZERO, |target| target.saturating_sub(h.paid_for_sure()));
     due.min(terms.max_increment)
 }
 

@@ -7,6 +7,7 @@ use crate::gateway::core::refusal::RetryClass;
 use crate::gateway::core::validate::{self, Agreed, Counts};
 use crate::gateway::link::Links;
 use crate::gateway::port::*;
+use crate::units::Stroops;
 use rand::Rng;
 
 /// A hello without an answer goes out again after so long, and so often.
@@ -27,6 +28,8 @@ impl Pay {
     ) {
         let Some(c) = self.circuits.get_mut(&circ) else { return };
         c.set = set;
+        self.join_given_up(circ);
+        let Some(c) = self.circuits.get_mut(&circ) else { return };
         if idle || std::mem::replace(&mut c.began, true) || c.speaking == 0 {
             return;
         }
@@ -56,17 +59,34 @@ impl Pay {
             Ok(()) => {
                 hop.offer_hash = offer_hash(offer);
                 hop.offer = Some(offer.clone());
+                self.note_payable(circ);
             }
             Err(code) => {
                 hop.not_before = u64::MAX;
-                let who = hop.hop.nickname.clone();
+                let (who, relay) = (hop.hop.nickname.clone(), hop.hop.relay);
+                self.note_refused(now, &who, Stroops::ZERO, code, &[&relay, &offer.session]);
                 self.refuse(now, who, code, true);
                 let message = Message::Refusal(code.refuse([0; ID_LEN]));
                 out.effects.push(Effect::Send { circ, hop: wire_hop(index), message });
+                self.give_up(now, circ, code, out);
             }
         }
     }
 
+    /// A hop said no to our hello: one that sells nothing to us ever carries nothing paid.
+    pub(super) fn on_no_offer(&mut self, now: u64, circ: CircuitId, index: usize, code: RefusalCode, out: &mut Out) {
+        let Some(hop) = self.circuits.get_mut(&circ).and_then(|c| c.hops.get_mut(index)) else { return };
+        let known = hop.offer.is_some() || hop.hello.1 == 0 || hop.not_before == u64::MAX;
+        if known || code.retry() != RetryClass::Never {
+            return;
+        }
+        hop.not_before = u64::MAX;
+        let who = hop.hop.nickname.clone();
+        self.refuse(now, who, code, false);
+        self.give_up(now, circ, code, out);
+    }
+
+    /// A hop asks; why it does not get what it asks for.
     pub(super) fn on_request(
         &mut self,
         now: u64,
@@ -76,12 +96,11 @@ impl Pay {
         peer: Counted,
         request: &PaymentRequest,
         out: &mut Out,
-    ) {
+    ) -> Option<RefusalCode> {
         self.requests += 1;
         let cap = self.terms.max_ahead_bytes;
-        let Some(c) = self.circuits.get_mut(&circ) else { return };
-        let Some(hop) = c.hops.get_mut(index) else { return };
-        let Some(offer) = hop.offer.as_ref() else { return };
+        let hop = self.circuits.get_mut(&circ)?.hops.get_mut(index)?;
+        let offer = hop.offer.as_ref()?;
         let agreed = Agreed {
             offer,
             offer_hash: hop.offer_hash,
@@ -97,6 +116,7 @@ impl Pay {
                 hop.request = Some(request.clone());
                 hop.holds = request.state > 0;
                 hop.disputed = false;
+                None
             }
             Err(refused) => {
                 // A hop that counts wrong or forges is not paid on this circuit any more; one that asks too much gets
@@ -109,6 +129,7 @@ impl Pay {
                 self.refuse(now, who, refused.code, true);
                 let message = Message::Refusal(refused.code.refuse(request.id));
                 out.effects.push(Effect::Send { circ, hop: wire_hop(index), message });
+                Some(refused.code)
             }
         }
     }

@@ -1,18 +1,24 @@
 //! The paying side: what a client owes on each of its circuits, and the passes that settle it.
 mod due;
 mod edges;
+mod give_up;
 mod hops;
+mod locks;
 mod passes;
+mod policy;
+mod requests;
 mod service;
 mod status;
 
+pub use give_up::{GIVEN_UP_MAX, WHILE_MS};
 pub use service::ServiceWish;
-pub use status::{CircuitStatus, HopStatus, Refused, Stamped};
+pub use status::{CircuitStatus, HopStatus, OfferStatus, Refused, Stamped};
 
 use super::pass::{Pass, Via};
+use crate::gateway::core::locks::Locks;
 use crate::gateway::core::message::*;
 use crate::gateway::core::offer::denomination_at_most;
-use crate::gateway::core::policy::Budget;
+use crate::gateway::core::policy::{Account, Approvals, Budget, Policy};
 use crate::gateway::link::Links;
 use crate::gateway::port::*;
 use crate::units::Stroops;
@@ -34,6 +40,8 @@ pub struct Terms {
     pub max_ahead_bytes: u64,
     /// At most so much is paid to one hop at a time: a part of a deposit, so that a pass fits into every lane.
     pub max_increment: Stroops,
+    /// Which payments go under locks.
+    pub locks: Locks,
 }
 
 /// A deposit holds at least so many increments: a pass has up to four payees.
@@ -61,6 +69,8 @@ struct HopState {
     stamped: Stamped,
     /// Counts as paid: confirmed by the hop, or in a pass that is under way.
     paid: Stroops,
+    /// Part of `paid` that is under locks of passes under way.
+    locked: Stroops,
     /// Sum of the claims that were made out for it, whatever became of them: it cannot have got more.
     offered: Stroops,
     acknowledged: Stroops,
@@ -84,6 +94,12 @@ struct Circuit {
     /// Number of hops, from the guard on, that understand payment cells.
     speaking: usize,
     rate: Rate,
+    /// Why nothing is paid on it any more.
+    given_up: Option<RefusalCode>,
+    /// No new stream is to be attached to it.
+    left: bool,
+    /// Why nothing is paid on it just now: a rule, a budget, a person's word that is awaited.
+    waits: Option<RefusalCode>,
 }
 
 /// All that a client pays.
@@ -93,12 +109,22 @@ pub struct Pay {
     secret: [u8; 32],
     circuits: HashMap<CircuitId, Circuit>,
     passes: Vec<Pass>,
+    /// Locked passes that were given up, until their locks' time is over; the lanes of the guards bound them.
+    waiting: Vec<locks::Waiting>,
     budget: Budget,
+    /// As the configuration file says.
+    configured: Policy,
+    approvals: Approvals,
+    account: Account,
+    tor_up: bool,
+    /// When circuits were left for another.
+    given_up: Vec<u64>,
     edges: edges::Edges,
     /// Paid for each web session.
     webs: HashMap<Id, Stroops>,
     refused: Vec<Refused>,
     requests: u64,
+    requested: requests::Requests,
     settled: u64,
 }
 
@@ -110,11 +136,18 @@ impl Pay {
             secret,
             circuits: HashMap::new(),
             passes: Vec::new(),
+            waiting: Vec::new(),
+            configured: budget.policy().clone(),
             budget,
+            approvals: Approvals::default(),
+            account: Account::default(),
+            tor_up: false,
+            given_up: Vec::new(),
             edges: edges::Edges::default(),
             webs: HashMap::new(),
             refused: Vec::new(),
             requests: 0,
+            requested: requests::Requests::default(),
             settled: 0,
         }
     }
@@ -126,6 +159,7 @@ impl Pay {
 
     /// A circuit of tor's own is open.
     pub fn on_built(&mut self, circ: CircuitId, path: Vec<Hop>) {
+        self.tor_up = true;
         if self.circuits.len() >= MAX_CIRCUITS || self.circuits.contains_key(&circ) {
             return;
         }
@@ -142,6 +176,7 @@ impl Pay {
                 own: Counted::default(),
                 stamped: Stamped::default(),
                 paid: Stroops::ZERO,
+                locked: Stroops::ZERO,
                 offered: Stroops::ZERO,
                 acknowledged: Stroops::ZERO,
                 not_before: 0,
@@ -151,7 +186,10 @@ impl Pay {
                 early: false,
             })
             .collect();
-        self.circuits.insert(circ, Circuit { hops, began: false, set: None, speaking, rate: Rate::default() });
+        let rate = Rate::default();
+        let circuit =
+            Circuit { hops, began: false, set: None, speaking, rate, given_up: None, left: false, waits: None };
+        self.circuits.insert(circ, circuit);
     }
 
     /// A circuit is gone: its passes can get no further.
@@ -186,12 +224,19 @@ impl Pay {
             state.got(receipt.paid);
             state.acknowledged = state.acknowledged.max(receipt.paid.min(state.paid));
             state.holds = false;
+            let covered = state.request.clone().filter(|request| request.amount_due <= state.acknowledged);
+            if let Some(request) = covered {
+                self.note_request(now, circ, index, &request);
+            }
         }
+        let Some(state) = self.circuits.get(&circ).and_then(|c| c.hops.get(index)) else { return };
         // A request has the rest of its checks first, and is named in the refusal.
         if !matches!(message, Message::PaymentRequest(_)) && !state.stamped.agrees() {
             self.counts_wrong(now, circ, index, out);
         }
         match message {
+            // The answer to a hello that leads to no offer.
+            Message::Refusal(no) if no.subject == [0; ID_LEN] => self.on_no_offer(now, circ, index, no.code, out),
             Message::Offer(offer) => {
                 self.on_offer(now, circ, index, offer, out);
                 self.settle(now, rng, links, circ, out);
@@ -200,8 +245,17 @@ impl Pay {
                 }
             }
             Message::PaymentRequest(request) => {
-                self.on_request(now, circ, index, own, peer, request, out);
+                let before = self.circuits.get(&circ).and_then(|c| c.hops.get(index)?.request.clone());
+                let refused = self.on_request(now, circ, index, own, peer, request, out);
                 self.settle(now, rng, links, circ, out);
+                match refused {
+                    Some(code) => self.note_improper(now, circ, index, request, code),
+                    None => {
+                        // Its receipt may have crossed this one.
+                        let before = before.filter(|old| old.amount_due <= request.amount_paid);
+                        before.iter().chain([request]).for_each(|r| self.note_request(now, circ, index, r));
+                    }
+                }
             }
             other => self.on_pass_message(now, rng, links, Via::Hop(hop), other, out),
         }
@@ -256,18 +310,26 @@ impl Pay {
                 self.finish(now, index, &steps, out);
             }
         }
+        self.on_lock_news(now, rng, links, out);
         self.hello_again(now, out);
-        let waits = |c: &Circuit| c.began && c.wants(&self.terms);
+        let waits = |c: &Circuit| c.began && c.given_up.is_none() && c.wants(&self.terms);
         let waiting: Vec<CircuitId> = self.circuits.iter().filter(|(_, c)| waits(c)).map(|(id, _)| *id).collect();
         for circ in waiting {
             self.settle(now, rng, links, circ, out);
         }
+        self.leave_stuck(now, out);
+        self.look_at_account(now, links);
     }
 }
 
 impl HopState {
     fn may_be_paid(&self, now: u64) -> bool {
         self.offer.is_some() && self.not_before <= now && !self.disputed
+    }
+
+    /// What it has, or will have when the passes under way go through. A hop that holds us has them wait behind it.
+    fn paid_for_sure(&self) -> Stroops {
+        if self.holds { self.paid.saturating_sub(self.locked) } else { self.paid }
     }
 
     /// The hop says what it got in all: what we took for lost and was not is not paid again.

@@ -4,13 +4,14 @@ use super::super::pass::{Pass, Payee, Stage, Step, Via};
 use super::edges::CLIENT;
 use super::{Pay, ServiceWish, watch, wire_hop};
 use crate::gateway::core::message::*;
+use crate::gateway::core::policy::site_id;
 use crate::gateway::core::price::{self, HopDue};
-use crate::gateway::link::{Links, PayeeRef};
+use crate::gateway::link::{Links, NewLock, PayeeRef};
 use crate::gateway::port::*;
 use crate::units::Stroops;
 use hmac::{Hmac, KeyInit, Mac};
 use rand::Rng;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 /// What a payee says to whom its payer has no open link yet.
 const NOT_OPEN: [RefusalCode; 2] = [RefusalCode::NO_LINK, RefusalCode::ESCROW_PENDING];
@@ -48,6 +49,10 @@ impl Pay {
             }
         };
         let Ok(amounts) = price::pass_amounts(&dues) else { return fail(RefusalCode::AMOUNT_ABOVE, out) };
+        let offers: Vec<&Offer> = c.hops.iter().take(dues.len()).filter_map(|h| h.offer.as_ref()).collect();
+        let service = wish.as_ref().map(|wish| &wish.offer);
+        let offers: Vec<&Offer> = offers.into_iter().chain(service).collect();
+        let lock = self.plan_lock(now, rng, &dues, &offers);
         let kind = if wish.is_some() { ServiceKind::Http } else { ServiceKind::Tor };
         let site = wish.as_ref().map(|w| w.site.clone());
         let mut id = [0; ID_LEN];
@@ -94,6 +99,7 @@ impl Pay {
         }
         let mut pass = Pass::new(now, id, circ, c.hops[0].hop.relay, payees, wish.as_ref().map(|w| w.call), site);
         pass.web = wish.as_ref().map(|w| w.offer.session);
+        pass.lock = lock;
         let steps = pass.start();
         self.passes.push(pass);
         let index = self.passes.len() - 1;
@@ -136,18 +142,53 @@ impl Pay {
         steps: Vec<Step>,
         out: &mut Out,
     ) {
-        let Some(Step::SignFirst(template)) = steps.first() else { return self.finish(now, index, &steps, out) };
-        let pass = &mut self.passes[index];
-        let first = &pass.payees[0];
-        let steps = match links.sign(now, rng, first.hop_id, PayeeRef::Relay(pass.guard), first.amount, template, out) {
-            Ok(claim) => {
+        let template = match steps.first() {
+            Some(Step::SignFirst(template)) => template,
+            Some(Step::Revealed) => {
+                let pass = &self.passes[index];
+                if let Some(secret) = pass.lock.as_ref().and_then(|lock| lock.secret_of(0)) {
+                    links.settle(now, &pass.payees[0].hop_id, &secret, out);
+                }
                 self.budget.commit(&pass.id, pass.total());
+                let pass = self.passes.swap_remove(index);
+                self.unlock(&pass);
+                out.rows.push(Row::Payment(Box::new(pass.row())));
+                self.passes.push(pass);
+                return self.finish(now, self.passes.len() - 1, &steps, out);
+            }
+            _ => return self.finish(now, index, &steps, out),
+        };
+        let pass = &mut self.passes[index];
+        let (first, guard) = (&pass.payees[0], PayeeRef::Relay(pass.guard));
+        let again = pass.is_signed();
+        let claim = match &pass.lock {
+            None => links.sign(now, rng, first.hop_id, guard, first.amount, template, out),
+            Some(lock) => match lock.point_of(0) {
+                Some(point) => {
+                    let new = NewLock { point, max_time: lock.time_of(0), offset: None };
+                    links.sign_locked(now, rng, first.hop_id, guard, first.amount, template, new, out)
+                }
+                None => Err(RefusalCode::LOCK_INVALID),
+            },
+        };
+        let steps = match claim {
+            Ok(claim) if again => pass.signed_first(now, claim),
+            Ok(claim) => {
+                if let Some(site) = &pass.site {
+                    self.approvals.used(site);
+                }
+                if pass.lock.is_none() {
+                    self.budget.commit(&pass.id, pass.total());
+                }
                 let steps = pass.signed_first(now, claim);
                 out.rows.push(Row::Payment(Box::new(pass.row())));
                 if let Some(c) = self.circuits.get_mut(&pass.circ) {
                     for (hop, payee) in c.hops.iter_mut().zip(&pass.payees) {
                         hop.paid = hop.paid.add(payee.share.due).unwrap_or(Stroops::MAX);
                         hop.offered = hop.offered.add(payee.amount).unwrap_or(Stroops::MAX);
+                        if pass.lock.is_some() {
+                            hop.locked = hop.locked.add(payee.share.due).unwrap_or(Stroops::MAX);
+                        }
                     }
                 }
                 steps
@@ -166,11 +207,7 @@ impl Pay {
                 self.settled += 1;
                 // Only what the service has confirmed: a payment that got lost on the way is paid once more.
                 if let (Some(web), Some(service)) = (pass.web, pass.payees.last()) {
-                    if self.webs.len() >= MAX_WEBS && !self.webs.contains_key(&web) {
-                        self.webs.clear();
-                    }
-                    let paid = self.webs.entry(web).or_default();
-                    *paid = paid.add(service.share.due).unwrap_or(Stroops::MAX);
+                    self.web_paid(web, service.share.due);
                 }
                 out.rows.push(Row::Payment(Box::new(pass.row())));
                 if let Some(call) = pass.call {
@@ -185,12 +222,19 @@ impl Pay {
             }
             Some(Step::Failed { payee, code, retry_ms, signed }) => {
                 let pass = self.passes.swap_remove(index);
-                // Only what was never committed is set free: after K_1 is signed this finds nothing.
-                self.budget.release(&pass.id);
+                let locked = *signed && pass.lock.is_some();
+                // Only what was never committed is set free: after a plain K_1 is signed this finds nothing.
+                if !locked {
+                    self.budget.release(&pass.id);
+                }
                 let payee = payee.or_else(|| pass.waits_for().filter(|_| *signed));
                 if *signed {
                     out.rows.push(Row::Payment(Box::new(pass.row())));
                     self.take_back(now, &pass, payee, out);
+                }
+                if locked {
+                    self.unlock(&pass);
+                    self.wait_for_locks(&pass);
                 }
                 let who = payee
                     .and_then(|k| pass.payees.get(k))
@@ -219,7 +263,8 @@ impl Pay {
     fn take_back(&mut self, now: u64, pass: &Pass, failed: Option<usize>, out: &mut Out) {
         let Some(c) = self.circuits.get_mut(&pass.circ) else { return };
         for (index, (hop, payee)) in c.hops.iter_mut().zip(&pass.payees).enumerate() {
-            if !pass.confirmed(index) {
+            // Under locks all of it may still be paid, until their time is over.
+            if !pass.confirmed(index) && pass.lock.is_none() {
                 hop.paid = hop.paid.saturating_sub(payee.share.due);
             }
         }
@@ -235,6 +280,15 @@ impl Pay {
             hop.not_before = hop.not_before.max(now.saturating_add(pause));
         }
         watch(pass.circ, c, out);
+    }
+
+    /// A web session got so much more.
+    pub(super) fn web_paid(&mut self, web: Id, due: Stroops) {
+        if self.webs.len() >= MAX_WEBS && !self.webs.contains_key(&web) {
+            self.webs.clear();
+        }
+        let paid = self.webs.entry(web).or_default();
+        *paid = paid.add(due).unwrap_or(Stroops::MAX);
     }
 
     /// A service cannot be paid yet because a node on the way has no open link: it opens one once it is paid itself.
@@ -274,11 +328,4 @@ impl Pay {
         id.copy_from_slice(&mac.finalize().into_bytes()[..ID_LEN]);
         id
     }
-}
-
-/// A site's name in the budget.
-fn site_id(site: &str) -> Id {
-    let mut id = [0; ID_LEN];
-    id.copy_from_slice(&Sha256::digest(site.as_bytes())[..ID_LEN]);
-    id
 }

@@ -38,17 +38,24 @@ impl Pay {
         mut wish: ServiceWish,
         out: &mut Out,
     ) {
+        self.note_wish(now, &wish);
         let call = wish.call;
         let failed = |code| Effect::Answer { call, answer: Answer::Failed(code) };
         let leg = self.leg_for(now, links, wish.circ);
         let refused = leg.err().or_else(|| self.service_refused(now, &wish));
+        let refused = refused.or_else(|| self.site_refused(now, rng, &wish));
         if let Some(code) = refused {
             self.refuse(now, wish.site.clone(), code, true);
             return out.effects.push(failed(code));
         }
         wish.circ = leg.unwrap_or(wish.circ);
         let Some(c) = self.circuits.get(&wish.circ) else { return out.effects.push(failed(RefusalCode::TIMED_OUT)) };
-        let dues = self.dues(wish.circ, c, c.hops.len());
+        let mut dues = self.dues(wish.circ, c, c.hops.len());
+        if self.tor_refused(now, rng, wish.circ, &dues, out).is_some() {
+            // The relays get what they ask for passing the payment on, and nothing for carrying.
+            dues.fill(Stroops::ZERO);
+        }
+        let Some(c) = self.circuits.get(&wish.circ) else { return out.effects.push(failed(RefusalCode::TIMED_OUT)) };
         let Some(tag) = c.hops.first().and_then(|h| links.tag_of(&h.hop.relay)) else {
             return out.effects.push(failed(RefusalCode::NO_LINK));
         };
@@ -73,6 +80,9 @@ impl Pay {
     }
 
     fn leg_refused(&self, now: u64, links: &Links, c: &Circuit) -> Option<RefusalCode> {
+        if c.given_up.is_some() {
+            return Some(RefusalCode::CIRCUIT_UNPAID);
+        }
         if c.speaking < c.hops.len() || c.hops.is_empty() {
             return Some(RefusalCode::HOP_UNKNOWN);
         }
@@ -92,9 +102,6 @@ impl Pay {
         let offer = &wish.offer;
         if offer.kind != ServiceKind::Http || offer.asset != self.terms.asset {
             return Some(RefusalCode::WRONG_ASSET);
-        }
-        if let Err(code) = self.budget.limits().check_price(offer) {
-            return Some(code);
         }
         let paid = self.webs.get(&offer.session).copied().unwrap_or_default();
         let agreed = Agreed {

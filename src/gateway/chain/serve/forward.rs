@@ -38,7 +38,12 @@ impl Serve {
             }
             _ => return Err(refuse(RefusalCode::NO_LINK)),
         };
-        let template = links.template(rng, payer, create.hop_id, create.amount).map_err(|code| {
+        let (hop_id, amount) = (create.hop_id, create.amount);
+        let template = match create.lock {
+            LockWish::Plain => links.template(rng, payer, hop_id, amount),
+            LockWish::Onwards | LockWish::Last => links.lock_template(now, rng, payer, hop_id, amount),
+        };
+        let template = template.map_err(|code| {
             if code == RefusalCode::NO_LINK && create.payer == PayerRef::Previous {
                 links.look_for_names(now, out);
             }
@@ -50,7 +55,11 @@ impl Serve {
         {
             self.open_onwards(now, rng, links, circ, out);
         }
-        Ok(Message::Template(Template { hop_id: create.hop_id, fee, template }))
+        let lock = match create.lock {
+            LockWish::Last => Some(links.lock_secret(&create.hop_id).map_err(refuse)?.point().to_bytes()),
+            LockWish::Plain | LockWish::Onwards => None,
+        };
+        Ok(Message::Template(Template { hop_id: create.hop_id, fee, lock, template }))
     }
 
     pub(super) fn on_sign(
@@ -62,6 +71,9 @@ impl Serve {
         sign: &Sign,
         out: &mut Out,
     ) -> Result<Message, (Id, RefusalCode)> {
+        if let Some(order) = &sign.lock {
+            return self.on_sign_locked(now, rng, links, key, sign, order, out);
+        }
         let refuse = |code| (sign.hop_id, code);
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
         let (fee, name) = (session.offer.fee, session.name);
@@ -110,6 +122,7 @@ impl Serve {
                 reply: codec::encode(&message),
                 at: now,
                 session: Some(name),
+                locked: false,
             },
             out,
         );
@@ -125,6 +138,13 @@ impl Serve {
         deliver: &Deliver,
         out: &mut Out,
     ) -> Result<Message, (Id, RefusalCode)> {
+        let claim = match &deliver.proof {
+            Proof::Plain(claim) => claim,
+            Proof::Locked(claim, offset) => {
+                return self.on_deliver_last(now, rng, links, key, deliver, (claim, offset), out);
+            }
+            Proof::Secret(secret) => return self.on_deliver_secret(now, links, key, deliver, secret, out),
+        };
         let refuse = |code| (deliver.hop_id, code);
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
         let (paid, name) = (session.paid, session.name);
@@ -133,12 +153,12 @@ impl Serve {
         match known {
             // A node that forwarded has its claim since it signed; the receipt says so.
             Some(known) if !passes(&known) => {
-                return Ok(Message::Delivered(Delivered { hop_id: deliver.hop_id, paid }));
+                return Ok(Message::Delivered(Delivered { hop_id: deliver.hop_id, paid, secret: None }));
             }
             // The client gives up what was to go onwards: the claim that waits is all for its session.
             Some(_) => {}
             None => {
-                self.accept(now, links, deliver.hop_id, deliver.amount, &deliver.claim, out).map_err(refuse)?;
+                self.accept(now, links, deliver.hop_id, deliver.amount, claim, out).map_err(refuse)?;
             }
         }
         self.credit(key, deliver.amount, out);
@@ -146,7 +166,7 @@ impl Serve {
             self.open_onwards(now, rng, links, circ, out);
         }
         let paid = self.sessions.get(&key).map_or(paid, |s| s.paid);
-        let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid });
+        let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid, secret: None });
         self.answer(
             now,
             HopRow {
@@ -156,6 +176,7 @@ impl Serve {
                 reply: codec::encode(&message),
                 at: now,
                 session: Some(name),
+                locked: false,
             },
             out,
         );
@@ -164,7 +185,7 @@ impl Serve {
 
     /// A payment belongs to the session that created it. The node before us learns its name and amount when it signs
     /// for us, and seals the claim itself: in a session of its own it could take what the client paid for.
-    fn owned(&self, key: Key, hop_id: &Id) -> Result<(), RefusalCode> {
+    pub(super) fn owned(&self, key: Key, hop_id: &Id) -> Result<(), RefusalCode> {
         let session = self.sessions.get(&key).ok_or(RefusalCode::SESSION_UNKNOWN)?;
         let ours = match (self.created.get(hop_id), self.hops.get(hop_id)) {
             (Some(owner), _) => *owner == key,

@@ -1,5 +1,6 @@
 //! The paid side: sessions of circuits and web sessions, requests, claims in and claims onwards.
 mod forward;
+mod locked;
 mod session;
 
 use super::HopRow;

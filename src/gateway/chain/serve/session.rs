@@ -227,7 +227,7 @@ impl Serve {
             amount_paid: s.paid,
             state: s.state,
         };
-        Some(request::build(&s.offer, standing, id, [0; 32], now / 1000, REQUEST_SECS))
+        Some(request::build(&s.offer, standing, id, now / 1000, REQUEST_SECS))
     }
 
     pub(super) fn credit(&mut self, key: Key, amount: Stroops, out: &mut Out) {

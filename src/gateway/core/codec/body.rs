@@ -20,9 +20,11 @@ macro_rules! structs {
 
 structs! {
     Hello { version, network, asset, nonce }
-    Offer { version, payee, asset, kind, price, fee, credit_bytes, ahead_bytes, expires, session, mac_key, nonce }
-    Create { hop_id, request, amount, payer }
-    Delivered { hop_id, paid }
+    Offer { version, payee, asset, kind, price, fee, credit_bytes, ahead_bytes, expires, session, mac_key, lock_secs, nonce }
+    Create { hop_id, request, amount, payer, lock }
+    Delivered { hop_id, paid, secret }
+    LockOrder { offset, max_time }
+    Reveal { escrow, hop_id, secret }
     Complete { hop_id }
     Refusal { subject, code, retry_ms }
     LinkHello { version, network, asset, link, payer, account, signer, deposit, period }
@@ -37,9 +39,9 @@ structs! {
     CloseAsk { escrow, signed }
     CloseSigned { escrow, epoch, signature }
     NetPropose { inward, epoch, amount, outward, sequence, until }
-    NetAccept { inward, outward, epoch, amount, payer, payee }
+    NetAccept { inward, epoch, amount, payer, payee }
     TemplateBody { hop_id, escrow, epoch, cumulative, amount }
-    ClaimBody { hop_id, amount, claim }
+    ClaimBody { hop_id, amount, claim, beside }
 }
 
 /// One kind byte and 20 bytes, those that the kind does not use are zero.
@@ -84,7 +86,6 @@ impl Wire for PaymentRequest {
             amount_due: Wire::get(from)?,
             amount_paid: Wire::get(from)?,
             offer_hash: Wire::get(from)?,
-            lock_point: Wire::get(from)?,
             issued: Wire::get(from)?,
             expires: Wire::get(from)?,
             state: Wire::get(from)?,
@@ -104,7 +105,6 @@ pub(crate) fn put_unsigned(request: &PaymentRequest, out: &mut Writer) {
     request.amount_due.put(out);
     request.amount_paid.put(out);
     request.offer_hash.put(out);
-    request.lock_point.put(out);
     request.issued.put(out);
     request.expires.put(out);
     request.state.put(out);
@@ -129,11 +129,12 @@ impl Wire for Template {
     fn put(&self, out: &mut Writer) {
         self.hop_id.put(out);
         self.fee.put(out);
+        self.lock.put(out);
         put_carried(&self.template, out);
     }
     fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (hop_id, fee) = (Wire::get(from)?, Wire::get(from)?);
-        Ok(Template { hop_id, fee, template: get_carried(from, SEALED_TEMPLATE_LEN)? })
+        let (hop_id, fee, lock) = (Wire::get(from)?, Wire::get(from)?, Wire::get(from)?);
+        Ok(Template { hop_id, fee, lock, template: get_carried(from, SEALED_TEMPLATE_LEN)? })
     }
 }
 
@@ -144,11 +145,13 @@ impl Wire for Sign {
         self.amount_out.put(out);
         put_carried(&self.claim, out);
         put_carried(&self.template, out);
+        self.lock.put(out);
     }
     fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (hop_id, amount_in, amount_out) = (Wire::get(from)?, Wire::get(from)?, Wire::get(from)?);
         let claim = get_carried(from, SEALED_CLAIM_LEN)?;
-        Ok(Sign { hop_id, amount_in, amount_out, claim, template: get_carried(from, SEALED_TEMPLATE_LEN)? })
+        let template = get_carried(from, SEALED_TEMPLATE_LEN)?;
+        Ok(Sign { hop_id, amount_in, amount_out, claim, template, lock: Wire::get(from)? })
     }
 }
 
@@ -166,11 +169,78 @@ impl Wire for Deliver {
     fn put(&self, out: &mut Writer) {
         self.hop_id.put(out);
         self.amount.put(out);
-        put_carried(&self.claim, out);
+        match &self.proof {
+            Proof::Plain(claim) => {
+                0u8.put(out);
+                put_carried(claim, out);
+            }
+            Proof::Locked(claim, offset) => {
+                1u8.put(out);
+                put_carried(claim, out);
+                offset.put(out);
+            }
+            Proof::Secret(secret) => {
+                2u8.put(out);
+                secret.put(out);
+            }
+        }
     }
     fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (hop_id, amount) = (Wire::get(from)?, Wire::get(from)?);
-        Ok(Deliver { hop_id, amount, claim: get_carried(from, SEALED_CLAIM_LEN)? })
+        let proof = match u8::get(from)? {
+            0 => Proof::Plain(get_carried(from, SEALED_CLAIM_LEN)?),
+            1 => Proof::Locked(get_carried(from, SEALED_CLAIM_LEN)?, Wire::get(from)?),
+            2 => Proof::Secret(Wire::get(from)?),
+            _ => return Err(from.value("proof")),
+        };
+        Ok(Deliver { hop_id, amount, proof })
+    }
+}
+
+/// One kind byte and 64 bytes, those that the kind does not use are zero.
+impl Wire for Beside {
+    fn put(&self, out: &mut Writer) {
+        let mut bytes = [0; 64];
+        let kind: u8 = match self {
+            Beside::Nothing => 0,
+            Beside::Lock(point, max_time) => {
+                bytes[..32].copy_from_slice(point);
+                bytes[32..40].copy_from_slice(&max_time.to_be_bytes());
+                1
+            }
+            Beside::Relock(pre) => {
+                bytes = *pre;
+                2
+            }
+        };
+        kind.put(out);
+        bytes.put(out);
+    }
+    fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (kind, bytes) = (u8::get(from)?, <[u8; 64]>::get(from)?);
+        let (mut point, mut time) = ([0; 32], [0; 8]);
+        point.copy_from_slice(&bytes[..32]);
+        time.copy_from_slice(&bytes[32..40]);
+        match kind {
+            0 if bytes == [0; 64] => Ok(Beside::Nothing),
+            1 if bytes[40..] == [0; 24] => Ok(Beside::Lock(point, u64::from_be_bytes(time))),
+            2 => Ok(Beside::Relock(bytes)),
+            _ => Err(from.value("lock")),
+        }
+    }
+}
+
+impl Wire for LockWish {
+    fn put(&self, out: &mut Writer) {
+        (*self as u8).put(out);
+    }
+    fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::get(from)? {
+            0 => Ok(LockWish::Plain),
+            1 => Ok(LockWish::Onwards),
+            2 => Ok(LockWish::Last),
+            _ => Err(from.value("lock wish")),
+        }
     }
 }
 
@@ -227,4 +297,5 @@ messages! {
     45 FlushAsk
     46 NetPropose
     47 NetAccept
+    48 Reveal
 }

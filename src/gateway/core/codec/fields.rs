@@ -1,5 +1,5 @@
 //! Fields: fixed-size, network byte order, exactly one encoding per value.
-use super::super::message::{AssetId, Claim, RefusalCode, ServiceKind};
+use super::super::message::{AssetId, RefusalCode, ServiceKind};
 use super::DecodeError;
 use crate::units::{Price, Stroops};
 
@@ -148,14 +148,15 @@ impl Wire for AssetId {
     }
 }
 
-impl Wire for Option<Claim> {
+/// A byte that says whether there is one, then it.
+impl<T: Wire> Wire for Option<T> {
     fn put(&self, out: &mut Writer) {
         self.is_some().put(out);
-        if let Some(claim) = self {
-            claim.put(out);
+        if let Some(value) = self {
+            value.put(out);
         }
     }
     fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        if bool::get(from)? { Claim::get(from).map(Some) } else { Ok(None) }
+        if bool::get(from)? { T::get(from).map(Some) } else { Ok(None) }
     }
 }

@@ -119,7 +119,7 @@ pub fn required<B>(response: &Response<B>) -> Result<Option<Required>> {
 }
 
 /// Body of `POST /api/pay`: pay what a site asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PayCall {
     /// Scheme, host and port of the site.
     pub origin: String,
@@ -134,7 +134,7 @@ pub struct PayCall {
 }
 
 /// Answer of `POST /api/pay`, after the payment is complete or failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PayAnswer {
     /// Whether the site credited the payment.
     pub ok: bool,

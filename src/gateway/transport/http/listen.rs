@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep, sleep};
@@ -43,22 +43,18 @@ pub struct Bounds {
 pub trait Listen {
     /// Of one connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-    /// The next connection, and the address that counts for `Bounds::per_address`.
-    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<IpAddr>)>> + Send;
+    /// What every request of a connection carries among its extensions.
+    type Note: Clone + Send + Sync + 'static;
+    /// The next connection, the address that counts for `Bounds::per_address`, and the note.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<IpAddr>, Self::Note)>> + Send;
 }
 
 impl Listen for TcpListener {
     type Stream = tokio::net::TcpStream;
-    async fn next(&self) -> io::Result<(Self::Stream, Option<IpAddr>)> {
+    type Note = ();
+    async fn next(&self) -> io::Result<(Self::Stream, Option<IpAddr>, ())> {
         let (stream, peer) = self.accept().await?;
-        Ok((stream, Some(peer.ip().to_canonical()).filter(|ip| !ip.is_loopback())))
-    }
-}
-
-impl Listen for UnixListener {
-    type Stream = tokio::net::UnixStream;
-    async fn next(&self) -> io::Result<(Self::Stream, Option<IpAddr>)> {
-        Ok((self.accept().await?.0, None))
+        Ok((stream, Some(peer.ip().to_canonical()).filter(|ip| !ip.is_loopback()), ()))
     }
 }
 
@@ -79,7 +75,7 @@ where
     // Those that were never heard: number (by age), and how to end them.
     let mut silent: BTreeMap<u64, (AbortHandle, Arc<AtomicBool>)> = BTreeMap::new();
     for number in 0u64.. {
-        let (stream, peer) = loop {
+        let (stream, peer, note) = loop {
             match listener.next().await {
                 Ok(accepted) => break accepted,
                 Err(error) if transient(&error) => sleep(Duration::from_millis(100)).await,
@@ -96,13 +92,13 @@ where
         }
         let Ok(permit) = room.clone().acquire_owned().await else { return Ok(()) };
         let heard = Arc::new(AtomicBool::new(false));
-        let service = Hearing { inner: service.clone(), heard: heard.clone(), pause: bounds.body };
+        let service = Hearing { inner: service.clone(), heard: heard.clone(), pause: bounds.body, note };
         let task = connections.spawn(async move {
             let _counted = (permit, peer);
             let mut server = hyper::server::conn::http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(bounds.head).max_buf_size(BUFFER);
             let stream = Pressed { inner: stream, patience: bounds.write, stuck: None };
-            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await {
                 tracing::debug!(%error, "a connection ended");
             }
         });
@@ -149,19 +145,25 @@ impl Drop for Peer {
     }
 }
 
-/// Notes that a whole head came, and times the body.
+/// Notes that a whole head came, hands the connection's note on, and times the body.
 #[derive(Clone)]
-struct Hearing<S> {
+struct Hearing<S, N> {
     inner: S,
     heard: Arc<AtomicBool>,
     pause: Duration,
+    note: N,
 }
 
-impl<S: Service<Request<Timed<Incoming>>>> Service<Request<Incoming>> for Hearing<S> {
+impl<S, N> Service<Request<Incoming>> for Hearing<S, N>
+where
+    S: Service<Request<Timed<Incoming>>>,
+    N: Clone + Send + Sync + 'static,
+{
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
-    fn call(&self, request: Request<Incoming>) -> S::Future {
+    fn call(&self, mut request: Request<Incoming>) -> S::Future {
+        request.extensions_mut().insert(self.note.clone());
         self.heard.store(true, Ordering::Release);
         self.inner.call(request.map(|inner| Timed { inner, pause: self.pause, since: None }))
     }

@@ -1,0 +1,101 @@
+//! Locked passes: when a payment is locked, and what becomes of one whose secret did not come.
+use super::super::pass::Pass;
+use super::super::{ChainLock, MAX_PAYEES, PaymentRow, PaymentState};
+use super::due::FIRST_BYTES;
+use super::{Pay, watch};
+use crate::gateway::core::locks::Locks;
+use crate::gateway::core::message::{Id, Offer, RefusalCode};
+use crate::gateway::core::price::{self, HopDue};
+use crate::gateway::link::{Links, LockNews};
+use crate::gateway::port::*;
+use crate::units::Stroops;
+use rand::Rng;
+
+/// A locked pass that was given up: it may still be paid until the time of its locks is over.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    row: PaymentRow,
+    circ: CircuitId,
+    web: Option<Id>,
+}
+
+impl Pay {
+    /// The locks of a pass, when it is to have any; `now` in unix milliseconds.
+    pub(super) fn plan_lock(
+        &self,
+        now: u64,
+        rng: &mut impl Rng,
+        dues: &[HopDue],
+        offers: &[&Offer],
+    ) -> Option<ChainLock> {
+        let margin = offers.iter().map(|offer| offer.lock_secs).max().unwrap_or(0);
+        let taken = offers.iter().all(|offer| offer.lock_secs > 0) && offers.len() == dues.len();
+        let first = |offer: &Offer| price::of_bytes(offer.price, FIRST_BYTES).unwrap_or(Stroops::MAX);
+        let large = dues.iter().zip(offers).any(|(hop, offer)| hop.due > first(offer));
+        let wanted = match self.terms.locks {
+            Locks::Always => true,
+            Locks::Large => large,
+            Locks::Never => false,
+        };
+        if !wanted || !taken || dues.len() > MAX_PAYEES {
+            return None;
+        }
+        ChainLock::plan(rng, dues.len(), now / 1000, u64::from(margin)).ok()
+    }
+
+    /// Its dues are no longer under way: paid, or given up.
+    pub(super) fn unlock(&mut self, pass: &Pass) {
+        if pass.lock.is_none() {
+            return;
+        }
+        let Some(c) = self.circuits.get_mut(&pass.circ) else { return };
+        for (hop, payee) in c.hops.iter_mut().zip(&pass.payees) {
+            hop.locked = hop.locked.saturating_sub(payee.share.due);
+        }
+    }
+
+    /// Payments of the last process that may still be paid.
+    pub fn resume<'a>(&mut self, rows: impl Iterator<Item = &'a PaymentRow>) {
+        let open = rows.filter(|row| row.lock.is_some() && row.state == PaymentState::Signed);
+        self.waiting.extend(open.map(|row| Waiting { row: row.clone(), circ: 0, web: None }));
+    }
+
+    /// A pass was given up while its locks are open.
+    pub(super) fn wait_for_locks(&mut self, pass: &Pass) {
+        self.waiting.push(Waiting { row: pass.row(), circ: pass.circ, web: pass.web });
+    }
+
+    /// The links know what became of locks.
+    pub fn on_lock_news(&mut self, now: u64, rng: &mut impl Rng, links: &mut Links, out: &mut Out) {
+        for LockNews { own, secret } in links.take_lock_news() {
+            if let Some(index) = self.passes.iter().position(|p| p.is_locked_as(&own)) {
+                // Our guard told, or the ledger's clock, before the pass heard of it.
+                let steps = match &secret {
+                    Some(secret) => self.passes[index].open(now, secret),
+                    None => self.passes[index].fail(None, RefusalCode::TIMED_OUT, 0),
+                };
+                self.act(now, rng, links, index, steps, out);
+            }
+            let settled = secret.is_some();
+            let Some(at) = self.waiting.iter().position(|w| w.row.lock == Some(own)) else { continue };
+            let Waiting { mut row, circ, web } = self.waiting.swap_remove(at);
+            row.state = if settled { PaymentState::Complete } else { PaymentState::Expired };
+            if settled {
+                self.budget.commit(&row.id, row.total);
+                self.settled += 1;
+                if let (Some(web), Some(service)) = (web, row.payees.last()) {
+                    self.web_paid(web, service.due);
+                }
+            } else {
+                self.budget.release(&row.id);
+                if let Some(c) = self.circuits.get_mut(&circ) {
+                    for (hop, share) in c.hops.iter_mut().zip(&row.payees) {
+                        hop.paid = hop.paid.saturating_sub(share.due);
+                    }
+                    watch(circ, c, out);
+                }
+            }
+            out.rows.push(Row::Payment(Box::new(row)));
+        }
+    }
+}
