@@ -550,8 +550,6 @@ pub struct NetPropose {
 pub struct NetAccept {
     /// Of the proposal.
     pub inward: AccountKey,
-    /// Of the proposal.
-    pub outward: AccountKey,
     /// The epoch of the outward escrow.
     pub epoch: u32,
     /// Cumulative amount that counts in it.

@@ -1,6 +1,6 @@
 //! Several lanes of one link: which of them take claims, which one a payment goes to, and when another is opened.
 use super::lazy::Verdict;
-use super::limits::{BUSY_LANES, MAX_KEPT, MAX_LANES, after_ms};
+use super::limits::{BUSY_LANES, MAX_KEPT, MAX_LANES};
 use super::links::Links;
 use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, Id};
@@ -26,13 +26,10 @@ impl Links {
         self.capacity(lane).saturating_sub(used.saturating_sub(lane.netted)).saturating_sub(lane.locked())
     }
 
-    /// May something that lasts `secs` and keeps the epoch from being flushed begin on this lane? Not in an epoch that is
-    /// frozen, or due before it is over: by the schedule (which only a payee knows), or by the clock.
-    pub fn takes_locks(&self, now_ms: u64, escrow: &AccountKey, secs: u64) -> bool {
-        let Some(lane) = self.lanes.get(escrow).filter(|l| l.row.state == EscrowState::Open) else { return false };
-        let end = after_ms(now_ms, secs);
-        let due = lane.flush_ms != 0 && end >= lane.flush_ms;
-        !due && lane.row.frozen.is_none() && lane.close_asked.is_none() && end < lane.row.clock_ms(6)
+    /// Payee: the open epoch of this lane is to be flushed as soon as nothing keeps it: nothing that would begins there.
+    pub(super) fn is_due(&self, now_ms: u64, escrow: &AccountKey) -> bool {
+        let due = |lane: &super::links::Lane| lane.flush_ms != 0 && now_ms >= lane.flush_ms;
+        self.lanes.get(escrow).is_some_and(|lane| due(lane) || lane.close_asked.is_some())
     }
 
     /// The lane takes claims for a while yet: a quarter of it is left, and its clock is not far gone.

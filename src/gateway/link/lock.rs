@@ -419,12 +419,17 @@ impl Links {
 
     /// Payee: a lane for a locked claim of this amount, the oldest that takes one.
     fn lock_lane(&self, now_ms: u64, link: &Id, amount: Stroops) -> Result<&EscrowRow, RefusalCode> {
-        let fits = |row: &&EscrowRow| row.takes_lock(now_ms).is_ok() && self.room(now_ms, row) >= amount;
+        let fits = |row: &&EscrowRow| {
+            let due = self.is_due(now_ms, &row.escrow);
+            !due && row.takes_lock(now_ms).is_ok() && self.room(now_ms, row) >= amount
+        };
         if let Some(lane) = self.lanes_open(link).find(fits) {
             return Ok(lane);
         }
         let newest = self.lanes_open(link).last().ok_or(RefusalCode::ESCROW_PENDING)?;
-        Err(newest.takes_lock(now_ms).err().unwrap_or(RefusalCode::ESCROW_PENDING))
+        let due = self.is_due(now_ms, &newest.escrow);
+        let usual = if due { RefusalCode::FLUSH_PENDING } else { RefusalCode::ESCROW_PENDING };
+        Err(newest.takes_lock(now_ms).err().unwrap_or(usual))
     }
 
     pub(super) fn why_no_lane(&self, link: &Id) -> RefusalCode {

@@ -172,8 +172,8 @@ impl Links {
         out: &mut Out,
     ) -> Result<(), RefusalCode> {
         let mut lane = self.lane_on(link, &accept.inward).ok_or(RefusalCode::LINK_UNKNOWN)?;
-        let wish = self.net.filter(|w| w.inward == accept.inward && w.outward == accept.outward);
-        let Some((sequence, until)) = wish.and_then(|w| w.proposed) else {
+        let wish = self.net.filter(|w| w.inward == accept.inward);
+        let Some((outward, (sequence, until))) = wish.and_then(|w| Some((w.outward, w.proposed?))) else {
             // A repeat of what we have, or too late: nothing of ours is signed.
             return if lane.net_tx().is_some() || lane.frozen.is_some() {
                 Ok(())
@@ -181,7 +181,7 @@ impl Links {
                 Err(RefusalCode::UNEXPECTED)
             };
         };
-        let mut other = self.lanes.get(&accept.outward).map(|l| l.row.clone()).ok_or(RefusalCode::LINK_UNKNOWN)?;
+        let mut other = self.lanes.get(&outward).map(|l| l.row.clone()).ok_or(RefusalCode::LINK_UNKNOWN)?;
         let Some(frozen) = lane.frozen.as_mut().filter(|f| f.flush.is_none()) else {
             return Err(RefusalCode::UNEXPECTED);
         };

@@ -68,7 +68,7 @@ impl Links {
             self.net_terms((lane, inward.epoch, inward.amount), (other, epoch, amount), net.sequence, net.until)?;
         let signer = |id: &Id| self.links.get(id).map(|l| &l.signer);
         let (payer, payee) = self.me.sign_net(&terms, signer(&lane.link)?, signer(&other.link)?).ok()?;
-        Some(NetAccept { inward: lane.escrow, outward: other.escrow, epoch, amount, payer, payee })
+        Some(NetAccept { inward: lane.escrow, epoch, amount, payer, payee })
     }
 
     fn net_is_about(&self, escrow: &AccountKey) -> bool {

@@ -228,7 +228,6 @@ impl Bytes<'_> {
             }),
             47 => Message::NetAccept(NetAccept {
                 inward: self.array(),
-                outward: self.array(),
                 epoch: self.u32(),
                 amount: self.amount(),
                 payer: self.signature(),

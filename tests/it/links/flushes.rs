@@ -220,27 +220,24 @@ fn flushes_come_at_times_that_no_payment_tells() {
 }
 
 #[test]
-fn an_epoch_that_is_due_takes_nothing_that_would_keep_it_from_being_flushed() {
+fn an_epoch_that_is_due_takes_no_new_locks() {
     let limits = Limits { flush_jitter_secs: 0, period_secs: 6000, denomination: amount(1), ..limits() };
     let mut world = World::new(53, 2, 0, &limits);
     world.open(0, 1);
-    world.run(1);
-    let escrow = world.lanes(1)[0].escrow;
-    let takes = |world: &World, node: usize, secs| world.nodes[node].links.takes_locks(world.now_ms, &escrow, secs);
-    assert!(takes(&world, 0, 30) && takes(&world, 1, 30));
-    assert!(!takes(&world, 1, 90), "the flush comes first");
     world.pay(0, 1, 500).expect("paid");
-    world.run(40);
-    assert!(!takes(&world, 1, 30) && takes(&world, 1, 5));
-    world.min_fee = i64::MAX;
-    while world.lanes(1)[0].frozen.is_none() {
-        world.run(1);
-    }
-    assert!(!takes(&world, 1, 1) && !takes(&world, 0, 1), "frozen");
-    world.min_fee = 0;
-    world.run(10);
-    assert!(takes(&world, 1, 1) && takes(&world, 0, 1), "the next epoch");
-    // Six sixteenths of the period after the last landing it is due whatever the schedule says.
-    assert!(takes(&world, 0, 2000) && !takes(&world, 0, 2250));
-    assert!(!world.nodes[0].links.takes_locks(world.now_ms, &[8; 32], 1));
+    world.run(2);
+    let from = world.payer_ref(0, 1);
+    let template = |world: &mut World| {
+        let hop = world.hop();
+        let made = world.step(1, |links, now, rng, _| links.lock_template(now, rng, from, hop, amount(9)));
+        made.expect("alive").map(|_| ())
+    };
+    assert_eq!(template(&mut world), Ok(()));
+    // Its time comes while the payee has no moment to flush.
+    world.asleep = vec![1];
+    world.run(61);
+    assert_eq!(template(&mut world), Err(RefusalCode::FLUSH_PENDING));
+    world.asleep.clear();
+    world.run(6);
+    assert_eq!((world.lanes(1)[0].landed.get(), template(&mut world)), (500, Ok(())));
 }

@@ -357,7 +357,6 @@ fn an_answer_that_was_not_asked_for_or_is_signed_by_nobody_signs_nothing() {
     world.lost_kind = Some(ACCEPT);
     let accept = |inward: &EscrowRow, outward: &EscrowRow| NetAccept {
         inward: inward.escrow,
-        outward: outward.escrow,
         epoch: outward.epoch,
         amount: outward.held.cumulative,
         payer: [7; 64],

@@ -39,7 +39,7 @@ structs! {
     CloseAsk { escrow, signed }
     CloseSigned { escrow, epoch, signature }
     NetPropose { inward, epoch, amount, outward, sequence, until }
-    NetAccept { inward, outward, epoch, amount, payer, payee }
+    NetAccept { inward, epoch, amount, payer, payee }
     TemplateBody { hop_id, escrow, epoch, cumulative, amount }
     ClaimBody { hop_id, amount, claim, beside }
 }
