@@ -322,7 +322,6 @@ pub enum Event {
 }
 
 /// What the http front of a site asks.
-#[expect(clippy::large_enum_variant, reason = "one per request, moved once")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SiteAsk {
     /// A message of a session (none: a new one).

@@ -132,7 +132,7 @@ async fn flush(net: &Devnet) -> Result<()> {
             let status: Value = ask(net, node, "/api/status").await?;
             let part = |lane: &Value, name: &str| lane[name].as_u64().unwrap_or(0);
             let open_still = |l: &&Value| part(l, "claimed") != part(l, "landed") + part(l, "netted");
-            if lanes(&status, "payee").iter().any(|l| open_still(l)) {
+            if lanes(&status, "payee").iter().any(open_still) {
                 open.push(node);
                 let flush: Result<Value> = crate::api::client::call(
                     socket(net, node)?,
