@@ -94,6 +94,8 @@ impl Gateway {
         let before = out.effects.len();
         self.dispatch(now, rng, event, out);
         if let Some(pay) = &mut self.pay {
+            // In the same commit as the claim that it is about.
+            pay.on_lock_news(now, rng, &mut self.links, out);
             pay.write_requests(now, before, out);
         }
     }

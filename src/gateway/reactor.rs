@@ -13,6 +13,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Events that share one commit.
 const BATCH: usize = 256;
+/// A picture of the gateway takes at most one part in so many of the time.
+const LOOK_SHARE: u32 = 20;
 /// Time between two ticks.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -41,6 +43,8 @@ pub struct Reactor<S, W, R> {
     status: Arc<Mutex<Status>>,
     onlooker: Option<Box<dyn Onlooker>>,
     ticked: Option<Instant>,
+    /// The picture for status is made again at this time.
+    picture: Instant,
     commits: Commits,
     /// The last batch was empty.
     idle: bool,
@@ -50,7 +54,8 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
     /// `status` is refreshed at each tick.
     pub fn new(gateway: Gateway, store: S, world: W, rng: R, status: Arc<Mutex<Status>>) -> Self {
         let commits = Commits::default();
-        Reactor { gateway, store, world, rng, status, onlooker: None, ticked: None, commits, idle: false }
+        let picture = Instant::now();
+        Reactor { gateway, store, world, rng, status, onlooker: None, ticked: None, picture, commits, idle: false }
     }
 
     /// The same, watched.
@@ -89,11 +94,8 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
             batch.push(Event::Tick);
         }
         self.step(now_ms(), batch)?;
-        if tick && let Ok(mut status) = self.status.lock() {
-            *status = Status { commits: self.commits, ..self.gateway.status() };
-            if let Some(onlooker) = &mut self.onlooker {
-                onlooker.ticked(&status);
-            }
+        if tick && Instant::now() >= self.picture {
+            self.look();
         }
         Ok(open)
     }
@@ -120,6 +122,18 @@ impl<S: Store, W: World, R: Rng> Reactor<S, W, R> {
             self.world.release(effect);
         }
         Ok(())
+    }
+
+    /// Makes the picture for status; with very many links less often than at each tick.
+    fn look(&mut self) {
+        let begin = Instant::now();
+        if let Ok(mut status) = self.status.lock() {
+            *status = Status { commits: self.commits, ..self.gateway.status() };
+            if let Some(onlooker) = &mut self.onlooker {
+                onlooker.ticked(&status);
+            }
+        }
+        self.picture = Instant::now() + begin.elapsed() * LOOK_SHARE;
     }
 
     /// What was made durable so far.

@@ -310,7 +310,6 @@ impl Pay {
                 self.finish(now, index, &steps, out);
             }
         }
-        self.on_lock_news(now, rng, links, out);
         self.hello_again(now, out);
         let waits = |c: &Circuit| c.began && c.given_up.is_none() && c.wants(&self.terms);
         let waiting: Vec<CircuitId> = self.circuits.iter().filter(|(_, c)| waits(c)).map(|(id, _)| *id).collect();

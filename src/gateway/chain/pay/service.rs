@@ -10,6 +10,9 @@ use crate::gateway::port::*;
 use crate::units::Stroops;
 use rand::Rng;
 
+/// Web payments that are under way on one circuit.
+const MAX_AT_ONCE: usize = 16;
+
 /// A web payment that the person's own program asks for.
 #[derive(Clone, Debug)]
 pub struct ServiceWish {
@@ -49,6 +52,9 @@ impl Pay {
             return out.effects.push(failed(code));
         }
         wish.circ = leg.unwrap_or(wish.circ);
+        if self.passes.iter().filter(|p| p.circ == wish.circ && p.call.is_some()).count() >= MAX_AT_ONCE {
+            return out.effects.push(failed(RefusalCode::BUSY)); // the hops remember no more for one session
+        }
         let Some(c) = self.circuits.get(&wish.circ) else { return out.effects.push(failed(RefusalCode::TIMED_OUT)) };
         let mut dues = self.dues(wish.circ, c, c.hops.len());
         if self.tor_refused(now, rng, wish.circ, &dues, out).is_some() {
