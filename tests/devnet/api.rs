@@ -132,6 +132,19 @@ async fn running_nodes_answer_as_their_document_says_and_tell_news_while_money_m
         number(&ask(&relay, "/api/balance").await["earning"]["landed"]) > 0
     })
     .await;
+
+    // All that the client deposited comes back, with the reserves, while its guards are there.
+    let mut close = tokio::process::Command::new(env!("CARGO_BIN_EXE_magicwave"));
+    close.args(["wallet", "close", "--json", "--wait", "90", "--api"]).arg(socket(&net, CLIENT));
+    let closed = close.stdin(std::process::Stdio::null()).kill_on_drop(true).output().await.expect("runs");
+    let said: Value = serde_json::from_slice(&closed.stdout).expect("JSON");
+    assert!(!said["back"].as_array().expect("a list").is_empty(), "{said}");
+    assert_eq!(said["returning"], json!([]), "{said}");
+    until("nothing is tied up", Duration::from_secs(30), async || {
+        let links = ask(CLIENT, "/api/links").await;
+        number(&links["liquidity"]["tied_up"]) == 0 && number(&links["liquidity"]["reserves"]) == 0
+    })
+    .await;
     net.devnet.stop().await.expect("stops");
 }
 

@@ -1,6 +1,7 @@
 //! `magicwave wallet …`: one file per verb. Standard output has the result, as text or with --json as one object;
 //! questions and what went wrong are on standard error.
 mod backup;
+mod close;
 mod fund;
 mod history;
 mod init;
@@ -46,6 +47,8 @@ enum Verb {
     Fund(fund::Args),
     /// Show payments in and out
     History(history::Args),
+    /// Bring all deposits and reserves back from the escrows
+    Close(close::Args),
 }
 
 /// Runs a verb; what went wrong is on standard error, as a sentence with a code.
@@ -58,6 +61,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Verb::Receive(args) => (args.files.json, receive::run(&args)),
         Verb::Send(args) => (args.network.files.json, wait(send::run(&args))),
         Verb::Fund(args) => (args.network.files.json, wait(fund::run(&args))),
+        Verb::Close(args) => (args.files.json, wait(close::run(&args))),
         Verb::History(args) => (args.network.files.json, wait(history::run(&args))),
     };
     Ok(match result {

@@ -89,6 +89,11 @@ impl Files {
         self.settings()?.map(|settings| settings.ledger).ok_or_else(no_gateway)
     }
 
+    /// The socket of the configured daemon, when there is one.
+    pub fn api_socket(&self) -> Result<Option<PathBuf>> {
+        Ok(self.settings()?.and_then(|settings| settings.api_socket))
+    }
+
     /// The wallet's file. `MW-WALLET-40`: none is named.
     pub fn path(&self) -> Result<PathBuf> {
         if let Some(path) = &self.seed_file {
