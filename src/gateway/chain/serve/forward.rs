@@ -76,7 +76,7 @@ impl Serve {
         }
         let refuse = |code| (sign.hop_id, code);
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
-        let (fee, name) = (session.offer.fee, session.name);
+        let name = session.name;
         self.owned(key, &sign.hop_id).map_err(refuse)?;
         // A no that passes is asked for again: the claim that came in was accepted then, and waits.
         let known = self.answered(&sign.hop_id, sign.amount_in, Some(sign.amount_out)).transpose().map_err(refuse)?;
@@ -84,18 +84,7 @@ impl Serve {
         if let Some(known) = known.filter(|_| !waits) {
             return Ok(known);
         }
-        let kept = sign.amount_in.sub(sign.amount_out).map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
-        let due = kept.sub(fee).map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
-        let Key::Circuit(circ) = key else { return Err(refuse(RefusalCode::NO_LINK)) };
-        let Some(payee) = self.payee_behind(circ, &sign.template, links) else {
-            look_again(circ, out);
-            return Err(refuse(RefusalCode::NO_LINK));
-        };
-        match links.can_pay_to(&payee) {
-            Readiness::Ready => {}
-            Readiness::Opening => return Err(refuse(RefusalCode::BUSY)),
-            _ => return Err(refuse(RefusalCode::NO_CAPACITY)),
-        }
+        let (due, payee) = self.onwards(key, sign, links, out).map_err(refuse)?;
         if !waits {
             self.accept(now, links, sign.hop_id, sign.amount_in, &sign.claim, out).map_err(refuse)?;
         }
@@ -113,19 +102,7 @@ impl Serve {
             Err(code) => (no(sign.hop_id, code), Stroops::ZERO, sign.amount_in),
         };
         self.credit(key, credit, out);
-        self.answer(
-            now,
-            HopRow {
-                hop_id: sign.hop_id,
-                amount_in: sign.amount_in,
-                amount_out,
-                reply: codec::encode(&message),
-                at: now,
-                session: Some(name),
-                locked: false,
-            },
-            out,
-        );
+        self.answer(now, name, &sign.hop_id, (sign.amount_in, amount_out), false, &message, out);
         Ok(message)
     }
 
@@ -167,19 +144,7 @@ impl Serve {
         }
         let paid = self.sessions.get(&key).map_or(paid, |s| s.paid);
         let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid, secret: None });
-        self.answer(
-            now,
-            HopRow {
-                hop_id: deliver.hop_id,
-                amount_in: deliver.amount,
-                amount_out: Stroops::ZERO,
-                reply: codec::encode(&message),
-                at: now,
-                session: Some(name),
-                locked: false,
-            },
-            out,
-        );
+        self.answer(now, name, &deliver.hop_id, (deliver.amount, Stroops::ZERO), false, &message, out);
         Ok(message)
     }
 
@@ -246,9 +211,44 @@ impl Serve {
         Some(codec::decode(&row.reply).map_err(|_| RefusalCode::INTERNAL))
     }
 
-    pub(super) fn answer(&mut self, _now: u64, row: HopRow, out: &mut Out) {
+    /// Keeps what a payment of this session is answered with.
+    pub(super) fn answer(
+        &mut self,
+        now: u64,
+        session: Id,
+        hop_id: &Id,
+        (amount_in, amount_out): (Stroops, Stroops),
+        locked: bool,
+        message: &Message,
+        out: &mut Out,
+    ) {
+        let (hop_id, reply) = (*hop_id, codec::encode(message));
+        let row = HopRow { hop_id, amount_in, amount_out, reply, at: now, session: Some(session), locked };
         out.rows.push(Row::Hop(Box::new(row.clone())));
         self.remember(row);
+    }
+
+    /// What this node keeps for itself of a payment that goes onwards, and to whom it goes.
+    pub(super) fn onwards(
+        &self,
+        key: Key,
+        sign: &Sign,
+        links: &Links,
+        out: &mut Out,
+    ) -> Result<(Stroops, PayeeRef), RefusalCode> {
+        let fee = self.sessions.get(&key).ok_or(RefusalCode::SESSION_UNKNOWN)?.offer.fee;
+        let kept = sign.amount_in.sub(sign.amount_out).map_err(|_| RefusalCode::AMOUNT_BELOW)?;
+        let due = kept.sub(fee).map_err(|_| RefusalCode::AMOUNT_BELOW)?;
+        let Key::Circuit(circ) = key else { return Err(RefusalCode::NO_LINK) };
+        let Some(payee) = self.payee_behind(circ, &sign.template, links) else {
+            look_again(circ, out);
+            return Err(RefusalCode::NO_LINK);
+        };
+        match links.can_pay_to(&payee) {
+            Readiness::Ready => Ok((due, payee)),
+            Readiness::Opening => Err(RefusalCode::BUSY),
+            _ => Err(RefusalCode::NO_CAPACITY),
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! The same with locks: a claim in and one onwards, both under locks that one secret opens, so that a node pays nobody
 //! whom it is not paid for and the client pays nobody before all are.
-use super::super::HopRow;
-use super::{Key, Serve, look_again, no};
+use super::{Key, Serve, no};
 use crate::gateway::core::codec;
 use crate::gateway::core::message::*;
-use crate::gateway::link::{Links, NewLock, Readiness};
+use crate::gateway::link::{Links, NewLock};
 use crate::gateway::port::*;
 use crate::stellar::adaptor::LockOffset;
 use crate::units::Stroops;
@@ -25,24 +24,13 @@ impl Serve {
     ) -> Result<Message, (Id, RefusalCode)> {
         let refuse = |code| (sign.hop_id, code);
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
-        let (fee, name) = (session.offer.fee, session.name);
+        let name = session.name;
         self.owned(key, &sign.hop_id).map_err(refuse)?;
         let known = self.answered(&sign.hop_id, sign.amount_in, Some(sign.amount_out)).transpose().map_err(refuse)?;
         if matches!(known, Some(Message::Delivered(_))) {
             return Err(refuse(RefusalCode::DUPLICATE_CONFLICT));
         }
-        let kept = sign.amount_in.sub(sign.amount_out).and_then(|kept| kept.sub(fee));
-        kept.map_err(|_| refuse(RefusalCode::AMOUNT_BELOW))?;
-        let Key::Circuit(circ) = key else { return Err(refuse(RefusalCode::NO_LINK)) };
-        let Some(payee) = self.payee_behind(circ, &sign.template, links) else {
-            look_again(circ, out);
-            return Err(refuse(RefusalCode::NO_LINK));
-        };
-        match links.can_pay_to(&payee) {
-            Readiness::Ready => {}
-            Readiness::Opening => return Err(refuse(RefusalCode::BUSY)),
-            _ => return Err(refuse(RefusalCode::NO_CAPACITY)),
-        }
+        let (_, payee) = self.onwards(key, sign, links, out).map_err(refuse)?;
         let margin = links.lock_margin();
         if order.max_time < (now / 1000).saturating_add(margin) {
             return Err(refuse(RefusalCode::LOCK_TIME));
@@ -57,19 +45,7 @@ impl Serve {
             .map_err(refuse)?;
         links.keep_lock(now, taken, out);
         let message = Message::Signed(Signed { hop_id: sign.hop_id, claim });
-        self.answer(
-            now,
-            HopRow {
-                hop_id: sign.hop_id,
-                amount_in: sign.amount_in,
-                amount_out: sign.amount_out,
-                reply: codec::encode(&message),
-                at: now,
-                session: Some(name),
-                locked: true,
-            },
-            out,
-        );
+        self.answer(now, name, &sign.hop_id, (sign.amount_in, sign.amount_out), true, &message, out);
         Ok(message)
     }
 
@@ -112,19 +88,7 @@ impl Serve {
         }
         let paid = self.sessions.get(&key).map_or(paid, |s| s.paid);
         let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid, secret: Some(secret) });
-        self.answer(
-            now,
-            HopRow {
-                hop_id: deliver.hop_id,
-                amount_in: deliver.amount,
-                amount_out: Stroops::ZERO,
-                reply: codec::encode(&message),
-                at: now,
-                session: Some(name),
-                locked: false,
-            },
-            out,
-        );
+        self.answer(now, name, &deliver.hop_id, (deliver.amount, Stroops::ZERO), false, &message, out);
         Ok(message)
     }
 
@@ -140,7 +104,7 @@ impl Serve {
     ) -> Result<Message, (Id, RefusalCode)> {
         let refuse = |code| (deliver.hop_id, code);
         let session = self.sessions.get(&key).ok_or(refuse(RefusalCode::SESSION_UNKNOWN))?;
-        let (paid, fee) = (session.paid, session.offer.fee);
+        let (paid, fee, name) = (session.paid, session.offer.fee, session.name);
         self.owned(key, &deliver.hop_id).map_err(refuse)?;
         let row = self.hops.get(&deliver.hop_id).cloned().ok_or(refuse(RefusalCode::HOP_UNKNOWN))?;
         if row.amount_in != deliver.amount {
@@ -158,7 +122,7 @@ impl Serve {
         self.credit(key, row.amount_in.saturating_sub(row.amount_out).saturating_sub(fee), out);
         let paid = self.sessions.get(&key).map_or(paid, |s| s.paid);
         let message = Message::Delivered(Delivered { hop_id: deliver.hop_id, paid, secret: None });
-        self.answer(now, HopRow { reply: codec::encode(&message), locked: false, ..row }, out);
+        self.answer(now, name, &deliver.hop_id, (row.amount_in, row.amount_out), false, &message, out);
         Ok(message)
     }
 }
