@@ -163,8 +163,10 @@ fn nothing_of_worth(out: &Out) {
                     | Message::EscrowOpen(_)
             ),
             Effect::Watch { .. } | Effect::Query { .. } | Effect::Launch { .. } | Effect::Close { .. } => true,
+            // A hop whose words are not to be paid loses the circuit.
+            Effect::Abandon { .. } => true,
             Effect::Ledger(call) => !matches!(call, LedgerCall::Submit { .. }),
-            Effect::Grant { .. } | Effect::Http { .. } | Effect::Answer { .. } | Effect::Abandon { .. } => false,
+            Effect::Grant { .. } | Effect::Http { .. } | Effect::Answer { .. } => false,
         };
         assert!(fine, "{effect:?}");
     }

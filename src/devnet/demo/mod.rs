@@ -8,6 +8,7 @@ mod starved;
 
 use crate::devnet::network::{Devnet, NodeSpec, Role, Topology};
 use crate::error::{Error, Result};
+use crate::gateway::core::locks::Locks;
 use crate::units::Stroops;
 pub use paid::legs;
 use report::Report;
@@ -19,9 +20,12 @@ pub const PAUPER: &str = "pauper1";
 /// Relays that understand payment cells: behind another nobody can be paid.
 const SPEAKERS: &str = "MiddleNodes relay1,relay2,exit1,exit2";
 
-/// The default network and a client with an empty wallet.
+/// The default network and a client with an empty wallet; both clients pay everything under locks.
 pub fn topology() -> Topology {
-    Topology::default().with(NodeSpec::ours(PAUPER, Role::Client).paying(Stroops::ZERO).with_torrc(SPEAKERS))
+    let mut topology =
+        Topology::default().with(NodeSpec::ours(PAUPER, Role::Client).paying(Stroops::ZERO).with_torrc(SPEAKERS));
+    topology.nodes.iter_mut().for_each(|node| node.locks = Locks::Always);
+    topology
 }
 
 /// Runs the whole of it on a network that is ready. `say` hears what happens, a line at a time.

@@ -52,7 +52,7 @@ pub fn of(spec: &NodeSpec, node: &NodeView, state: &State) -> Result<GatewayConf
         wallet: Wallet { seed_file: seed_file(node), passphrase_file: None },
         ledger: ledger_of(role, ledger.address, money),
         offer: (role != config::Role::Client).then(offer).transpose()?,
-        pay: (role == config::Role::Client).then(pay).transpose()?,
+        pay: (role == config::Role::Client).then(|| pay(spec.locks)).transpose()?,
         links: links()?,
         policy: Policy { stock_clients: StockClients::PaidOnly, grace_ms: 10_000, ..Policy::default() },
         site,
@@ -83,7 +83,7 @@ fn offer() -> Result<Offer> {
     Ok(Offer { price: PRICE, fee: stroops(FEE)?, credit_bytes: 127 * 514, ahead_bytes: AHEAD, quote_secs: 3_600 })
 }
 
-fn pay() -> Result<Pay> {
+fn pay(locks: Locks) -> Result<Pay> {
     let day = stroops(100 * 10_000_000)?;
     let (max_price, max_fee) = (Price(PRICE.0 * 4), stroops(FEE * 4)?);
     Ok(Pay {
@@ -97,7 +97,7 @@ fn pay() -> Result<Pay> {
         ipfs: KindPay::default(),
         http: KindPay::default(),
         rule: Vec::new(),
-        locks: Locks::Always,
+        locks,
     })
 }
 

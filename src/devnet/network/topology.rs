@@ -1,5 +1,6 @@
 //! Who takes part in a private network.
 use crate::error::{Error, Result};
+use crate::gateway::core::locks::Locks;
 use crate::units::Stroops;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,9 @@ pub struct NodeSpec {
     /// one. Only for `Binary::Ours`: tests put nodes of their own making into a network with it.
     #[serde(default)]
     pub program: Vec<String>,
+    /// Which of its payments go under locks, when it is a client.
+    #[serde(default)]
+    pub locks: Locks,
 }
 
 impl NodeSpec {
@@ -79,6 +83,7 @@ impl NodeSpec {
             funding: None,
             torrc: Vec::new(),
             program: Vec::new(),
+            locks: Locks::default(),
         }
     }
     /// A node on the distribution's tor.

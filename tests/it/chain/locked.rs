@@ -187,3 +187,25 @@ fn lanes_hold_one_lock_at_a_time() {
         assert!(times[1] >= times[0] + world.setup.limits.lock_secs, "{times:?}");
     }
 }
+
+#[test]
+fn by_default_small_payments_are_plain_and_large_ones_locked() {
+    let usual = Setup::default();
+    let limits = magicwave::gateway::link::Limits {
+        deposit: magicwave::units::Stroops::new(200_000_000).expect("an amount"),
+        ..usual.limits.clone()
+    };
+    let day = 100 * usual.day;
+    let mut world = World::open(Setup { locks: Locks::default(), ahead: 8 << 20, limits, day, ..usual });
+    let circ = world.stream();
+    world.flow_for_sure(circ, 20_000, 60);
+    world.run(10);
+    let rows: Vec<_> = world.nodes[CLIENT].payments.values().collect();
+    let first = 2 << 20; // 2 MiB at a stroop a byte
+    for row in &rows {
+        let large = row.payees.iter().any(|payee| payee.due.get() > first);
+        assert_eq!(row.lock.is_some(), large, "{row:?}");
+    }
+    assert!(rows.iter().any(|row| row.lock.is_some()) && rows.iter().any(|row| row.lock.is_none()), "{rows:?}");
+    at_rest(&world);
+}

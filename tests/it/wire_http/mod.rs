@@ -15,6 +15,7 @@ use magicwave::gateway::core::message::*;
 use magicwave::gateway::core::offer::{Terms, network_id};
 use magicwave::gateway::core::price::of_bytes;
 use magicwave::gateway::core::request::{Standing, build};
+use magicwave::gateway::core::seal::SEALED_CLAIM_LEN;
 use magicwave::gateway::transport::http::client::{Dial, PayAnswer, PayCall, PayClient, required};
 use magicwave::gateway::transport::http::required::Required;
 use magicwave::gateway::transport::http::site::{Admission, Site, SiteConfig, SiteGateway};
@@ -205,7 +206,7 @@ impl World {
 }
 
 fn deliver(amount: u64) -> Message {
-    let claim = Carried { link_tag: [0; 8], sealed: vec![0; 200] };
+    let claim = Carried { link_tag: [0; 8], sealed: vec![0; SEALED_CLAIM_LEN] };
     Message::Deliver(Deliver {
         hop_id: [4; 16],
         amount: Stroops::new(amount).expect("in range"),

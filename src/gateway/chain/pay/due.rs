@@ -1,8 +1,9 @@
 //! What is due on a circuit, and when to look again.
 use super::super::pass::{Pass, Stage, Via};
 use super::{Circuit, HopState, Pay, Terms, wire_hop};
+use crate::gateway::core::locks::Locks;
 use crate::gateway::core::message::{Offer, RefusalCode};
-use crate::gateway::core::price::{Ahead, GROWTH, bytes_for};
+use crate::gateway::core::price::{Ahead, GROWTH, bytes_for, of_bytes};
 use crate::gateway::link::{Links, Readiness};
 use crate::gateway::port::*;
 use crate::units::{CELL_BYTES, Stroops};
@@ -12,7 +13,7 @@ use rand::Rng;
 const MAX_PASSES: usize = 4;
 /// What is risked at a hop that has confirmed nothing on this circuit yet; then `GROWTH` times what it confirmed. (The
 /// cap of `Terms` is the limit of that.)
-pub(super) const FIRST_BYTES: u64 = 2 << 20;
+const FIRST_BYTES: u64 = 2 << 20;
 /// Whoever does not hold us is not paid sooner than this after the hellos, while another hop's offer is to come.
 const OFFER_MS: u64 = 1_000;
 /// A watch is set at least so many cells ahead.
@@ -42,7 +43,10 @@ impl Pay {
         }
         let Some(c) = self.circuits.get(&circ) else { return };
         let on_circuit = || self.passes.iter().filter(|p| p.circ == circ && p.call.is_none());
-        let dues = self.dues(circ, c, c.speaking);
+        let mut dues = self.dues(circ, c, c.speaking);
+        if self.terms.locks == Locks::Large && now < c.plain_until {
+            dues.iter_mut().zip(&c.hops).for_each(|(due, h)| *due = (*due).min(h.first_increment()));
+        }
         let reach = held.map_or(c.speaking, |k| k + 1).min(self.edges.reach(now, c.hops.iter().map(|h| &h.hop)));
         // Offers of farther hops are on their way: one pass for all is cheaper than one for each.
         let comes = |h: &HopState| h.offer.is_none() && h.not_before <= now && now < h.hello.0.saturating_add(OFFER_MS);
@@ -97,6 +101,18 @@ impl Rate {
         self.at = now;
         self.cells = cells;
     }
+}
+
+impl HopState {
+    /// What a plain payment may cost at this hop.
+    pub(super) fn first_increment(&self) -> Stroops {
+        self.offer.as_ref().map_or(Stroops::ZERO, first_increment)
+    }
+}
+
+/// What a plain payment may cost: the price of what is risked first.
+pub(super) fn first_increment(offer: &Offer) -> Stroops {
+    of_bytes(offer.price, FIRST_BYTES).unwrap_or(Stroops::MAX)
 }
 
 fn risk_bytes(h: &HopState, offer: &Offer) -> u64 {

@@ -1,15 +1,18 @@
 //! Locked passes: when a payment is locked, and what becomes of one whose secret did not come.
 use super::super::pass::Pass;
 use super::super::{ChainLock, MAX_PAYEES, PaymentRow, PaymentState};
-use super::due::FIRST_BYTES;
+use super::due::first_increment;
 use super::{Pay, watch};
 use crate::gateway::core::locks::Locks;
 use crate::gateway::core::message::{Id, Offer, RefusalCode};
-use crate::gateway::core::price::{self, HopDue};
+use crate::gateway::core::price::HopDue;
 use crate::gateway::link::{Links, LockNews};
 use crate::gateway::port::*;
 use crate::units::Stroops;
 use rand::Rng;
+
+/// Hops are paid in plain for so long when locks are not to be had.
+const PLAIN_MS: u64 = 30_000;
 
 /// A locked pass that was given up: it may still be paid until the time of its locks is over.
 #[derive(Debug)]
@@ -30,8 +33,7 @@ impl Pay {
     ) -> Option<ChainLock> {
         let margin = offers.iter().map(|offer| offer.lock_secs).max().unwrap_or(0);
         let taken = offers.iter().all(|offer| offer.lock_secs > 0) && offers.len() == dues.len();
-        let first = |offer: &Offer| price::of_bytes(offer.price, FIRST_BYTES).unwrap_or(Stroops::MAX);
-        let large = dues.iter().zip(offers).any(|(hop, offer)| hop.due > first(offer));
+        let large = dues.iter().zip(offers).any(|(hop, offer)| hop.due > first_increment(offer));
         let wanted = match self.terms.locks {
             Locks::Always => true,
             Locks::Large => large,
@@ -60,9 +62,22 @@ impl Pay {
         self.waiting.extend(open.map(|row| Waiting { row: row.clone(), circ: 0, web: None }));
     }
 
-    /// A pass was given up while its locks are open.
-    pub(super) fn wait_for_locks(&mut self, pass: &Pass) {
+    /// A pass was given up while its locks are open. Its hops count as paid until these are over, so that nobody is paid
+    /// twice; but where little may be risked, one that holds us gets that much once more.
+    pub(super) fn wait_for_locks(&mut self, now: u64, pass: &Pass) {
         self.waiting.push(Waiting { row: pass.row(), circ: pass.circ, web: pass.web });
+        self.pay_in_plain(now, pass.circ);
+        let Some(c) = self.circuits.get_mut(&pass.circ).filter(|_| self.terms.locks == Locks::Large) else { return };
+        for (hop, payee) in c.hops.iter_mut().zip(&pass.payees) {
+            hop.doubtful = hop.doubtful.max(payee.share.due).min(hop.first_increment());
+        }
+    }
+
+    /// A lane with a free lock was not to be had, or a lock did not open: for a while hops are paid without.
+    pub(super) fn pay_in_plain(&mut self, now: u64, circ: CircuitId) {
+        if let Some(c) = self.circuits.get_mut(&circ) {
+            c.plain_until = now.saturating_add(PLAIN_MS);
+        }
     }
 
     /// The links know what became of locks.
@@ -91,6 +106,7 @@ impl Pay {
                 if let Some(c) = self.circuits.get_mut(&circ) {
                     for (hop, share) in c.hops.iter_mut().zip(&row.payees) {
                         hop.paid = hop.paid.saturating_sub(share.due);
+                        hop.doubtful = Stroops::ZERO;
                     }
                     watch(circ, c, out);
                 }

@@ -71,6 +71,8 @@ struct HopState {
     paid: Stroops,
     /// Part of `paid` that is under locks of passes under way.
     locked: Stroops,
+    /// Part of `paid` that is under locks of passes that were given up, as far as it may be paid once more in plain.
+    doubtful: Stroops,
     /// Sum of the claims that were made out for it, whatever became of them: it cannot have got more.
     offered: Stroops,
     acknowledged: Stroops,
@@ -100,6 +102,8 @@ struct Circuit {
     left: bool,
     /// Why nothing is paid on it just now: a rule, a budget, a person's word that is awaited.
     waits: Option<RefusalCode>,
+    /// Locks on the way are taken, or did not open: until then hops are paid in plain and little.
+    plain_until: u64,
 }
 
 /// All that a client pays.
@@ -177,6 +181,7 @@ impl Pay {
                 stamped: Stamped::default(),
                 paid: Stroops::ZERO,
                 locked: Stroops::ZERO,
+                doubtful: Stroops::ZERO,
                 offered: Stroops::ZERO,
                 acknowledged: Stroops::ZERO,
                 not_before: 0,
@@ -187,8 +192,17 @@ impl Pay {
             })
             .collect();
         let rate = Rate::default();
-        let circuit =
-            Circuit { hops, began: false, set: None, speaking, rate, given_up: None, left: false, waits: None };
+        let circuit = Circuit {
+            hops,
+            began: false,
+            set: None,
+            speaking,
+            rate,
+            given_up: None,
+            left: false,
+            waits: None,
+            plain_until: 0,
+        };
         self.circuits.insert(circ, circuit);
     }
 
@@ -328,7 +342,8 @@ impl HopState {
 
     /// What it has, or will have when the passes under way go through. A hop that holds us has them wait behind it.
     fn paid_for_sure(&self) -> Stroops {
-        if self.holds { self.paid.saturating_sub(self.locked) } else { self.paid }
+        let open = if self.holds { self.locked.add(self.doubtful).unwrap_or(Stroops::MAX) } else { Stroops::ZERO };
+        self.paid.saturating_sub(open)
     }
 
     /// The hop says what it got in all: what we took for lost and was not is not paid again.

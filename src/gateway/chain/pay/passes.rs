@@ -227,6 +227,9 @@ impl Pay {
                 if !locked {
                     self.budget.release(&pass.id);
                 }
+                if !*signed && pass.lock.is_some() && matches!(*code, RefusalCode::BUSY | RefusalCode::FLUSH_PENDING) {
+                    self.pay_in_plain(now, pass.circ);
+                }
                 let payee = payee.or_else(|| pass.waits_for().filter(|_| *signed));
                 if *signed {
                     out.rows.push(Row::Payment(Box::new(pass.row())));
@@ -234,7 +237,7 @@ impl Pay {
                 }
                 if locked {
                     self.unlock(&pass);
-                    self.wait_for_locks(&pass);
+                    self.wait_for_locks(now, &pass);
                 }
                 let who = payee
                     .and_then(|k| pass.payees.get(k))
