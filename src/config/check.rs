@@ -140,7 +140,7 @@ impl Links {
             "links.flush_secs: at least 1 and at most a quarter of links.period_secs".into()
         })?;
         require((2..=3600).contains(&self.lock_secs), || format!("links.lock_secs = {}: 2 to 3600", self.lock_secs))?;
-        require(u32::from(self.lock_secs) * 16 <= self.period_secs, || {
+        require(u32::from(self.lock_secs) * 64 <= self.period_secs, || {
             "links.lock_secs: locks have to end long before links.period_secs".into()
         })?;
         require(!self.denomination.is_zero(), || "links.denomination is 0; 1 flushes exact amounts".into())?;

@@ -119,12 +119,14 @@ pub enum LedgerCall {
         /// Which.
         hash: [u8; 32],
     },
-    /// Read what an account did lately, and how late it is on the ledger.
+    /// Read how late it is on the ledger, and by what an account used its sequence numbers from one on.
     History {
         /// Comes back.
         tag: u64,
         /// Which.
         account: AccountKey,
+        /// The lowest number that is asked about.
+        from: i64,
     },
 }
 
@@ -463,13 +465,13 @@ pub struct AccountView {
     pub latest_ledger: u32,
 }
 
-/// What an account did lately. The clock was read first and the number last: a number that is not used here was not
-/// used when `closed_at` was the time.
+/// What an account did with its sequence numbers. The clock was read first: a number that is not used here was not used
+/// when `closed_at` was the time.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AccountHistory {
     /// Unix seconds at which the latest ledger closed.
     pub closed_at: u64,
-    /// Envelopes (XDR) of its newest transactions, failed ones too, newest first; at most 20.
+    /// Envelopes (XDR) of its own transactions, failed ones too, newest first, down to the number that was asked about.
     pub envelopes: Vec<Vec<u8>>,
     /// Its sequence number.
     pub sequence: i64,

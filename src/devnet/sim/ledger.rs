@@ -90,7 +90,7 @@ impl SimLedger {
             LedgerCall::Account { tag, account } => {
                 (tag, self.view(&account).map_or(LedgerResult::NotFound, |v| LedgerResult::Account(v.into())))
             }
-            LedgerCall::History { tag, account } => (tag, self.history(&account)),
+            LedgerCall::History { tag, account, .. } => (tag, self.history(&account)),
             LedgerCall::Transaction { tag, hash } => {
                 (tag, self.landed.get(&hash).cloned().unwrap_or(LedgerResult::NotFound))
             }

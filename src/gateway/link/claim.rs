@@ -218,16 +218,19 @@ impl Links {
         self.raise_lock(now_ms, &mut lane, &body)?;
         credit_span(&mut lane, &body.claim, amount)?;
         let taken = take(&mut lane, &body.claim, self.limits.late_limit);
+        let before = out.rows.len();
         self.fold_in(now_ms, &mut lane, out);
         lane.note_gap();
         let credited = lane.total.add(amount).map_err(|_| RefusalCode::DEPOSIT_EXCEEDED)?;
         if credited > lane.claimed(now_ms) {
             // A carry that is still to be signed may cover it later; else the payer signed too little.
+            out.rows.truncate(before); // of a claim that does not count nothing is written
             let later = !taken || lane.frozen.is_some() || lane.carry.is_some();
             return Err(if later { RefusalCode::FLUSH_PENDING } else { RefusalCode::NOT_PAID });
         }
         // Never more credit than the deposit can ever pay.
         if credited.saturating_sub(lane.netted) > self.capacity(&lane) {
+            out.rows.truncate(before);
             return Err(RefusalCode::DEPOSIT_EXCEEDED);
         }
         lane.total = credited;

@@ -189,7 +189,7 @@ impl Links {
         let Some(frozen) = lane.frozen.as_mut() else { return };
         let fee = 2 * u64::from(crate::stellar::template::BASE_FEE);
         let Ok(tx) = self.me.flush(&terms, &link.signer, frozen.epoch, &claim, 0, fee) else { return };
-        frozen.flush = Some(Flush { claim, tx, max_time: 0 });
+        frozen.flush = Some(Flush { claim, tx, max_time: 0, locked: Stroops::ZERO });
         let escrow = lane.escrow;
         self.note(now_ms, "flush_submitted", &lane, claim.cumulative, fee, out);
         self.save(lane, out);
@@ -222,7 +222,8 @@ impl Links {
         let Some((left, sequence)) = seen.filter(|(_, sequence)| *sequence >= used) else {
             return self.pause(now_ms, &lane.escrow);
         };
-        let most = lane.frozen.as_ref().map_or(Stroops::ZERO, |f| f.held.cumulative);
+        let claimed = |f: &Frozen| f.flush.as_ref().map_or(Stroops::ZERO, |flush| flush.claim.cumulative);
+        let most = lane.frozen.as_ref().map_or(Stroops::ZERO, |f| f.held.cumulative.max(claimed(f)));
         let landed = left.saturating_sub(lane.landed).min(most);
         if net_answer::by_net(&lane, left) {
             return self.settle_net(now_ms, lane, 0, out);

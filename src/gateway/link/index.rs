@@ -52,8 +52,10 @@ pub(super) struct Index {
     /// Lanes with a lock.
     locked: BTreeSet<AccountKey>,
     /// By our end and our own name of the payment.
-    locks: HashMap<(Role, Id), AccountKey>,
-    gone: VecDeque<Id>,
+    locks: HashMap<(Role, Id), (AccountKey, u64)>,
+    /// Names of payers' locks that are gone, and which use of the name it was: one may come again.
+    gone: VecDeque<(Id, u64)>,
+    uses: u64,
 }
 
 impl Index {
@@ -96,9 +98,11 @@ impl Index {
         }
         match (row.role, old) {
             (Role::Payee, Some(own)) => {
-                self.gone.push_back(own);
+                let known = |locks: &HashMap<_, (AccountKey, u64)>, own| locks.get(&(Role::Payee, own)).map(|l| l.1);
+                self.gone.extend(known(&self.locks, own).map(|which| (own, which)));
                 if self.gone.len() > GONE_LOCKS
-                    && let Some(oldest) = self.gone.pop_front()
+                    && let Some((oldest, which)) = self.gone.pop_front()
+                    && known(&self.locks, oldest) == Some(which)
                 {
                     self.locks.remove(&(Role::Payee, oldest));
                 }
@@ -107,7 +111,8 @@ impl Index {
             (_, None) => {}
         }
         if let Some(own) = new {
-            self.locks.insert((row.role, own), row.escrow);
+            self.uses += 1;
+            self.locks.insert((row.role, own), (row.escrow, self.uses));
             self.locked.insert(row.escrow);
         } else {
             self.locked.remove(&row.escrow);
@@ -121,7 +126,7 @@ impl Index {
 
     /// The lane whose lock serves, or lately served, the payment of this name at our end.
     pub fn lane_of_lock(&self, role: Role, own: &Id) -> Option<&AccountKey> {
-        self.locks.get(&(role, *own))
+        self.locks.get(&(role, *own)).map(|(lane, _)| lane)
     }
 
     /// Lanes of a link.

@@ -106,7 +106,10 @@ impl Links {
     }
 
     pub(super) fn ask_history(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
-        self.ask(now_ms, Ask::History(escrow), &escrow, |tag| LedgerCall::History { tag, account: escrow }, out);
+        let known = self.lanes.get(&escrow).map(|lane| lane.row.clone());
+        let from =
+            known.and_then(|row| self.terms(&row)?.claim_sequence(row.lock.as_ref()?.epoch).ok()).unwrap_or(i64::MAX);
+        self.ask(now_ms, Ask::History(escrow), &escrow, |tag| LedgerCall::History { tag, account: escrow, from }, out);
     }
 
     fn ask_fate(&mut self, now_ms: u64, ask: Ask, account: AccountKey, out: &mut Out) {
@@ -201,7 +204,10 @@ impl Links {
     pub(super) fn pause(&mut self, now_ms: u64, escrow: &AccountKey) {
         let limits = self.limits.clone();
         if let Some(lane) = self.lanes.get_mut(escrow) {
-            lane.due_ms = now_ms.saturating_add(limits.backoff_ms(lane.tries));
+            // Who waits to read a secret has no time to waste.
+            let over = lane.row.lock.as_ref().is_some_and(|lock| now_ms / 1000 > lock.max_time);
+            let most = if over { limits.lock_secs.saturating_mul(1000) / 8 } else { u64::MAX };
+            lane.due_ms = now_ms.saturating_add(limits.backoff_ms(lane.tries).min(most.max(500)));
             lane.tries = lane.tries.saturating_add(1);
         }
     }

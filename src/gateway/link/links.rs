@@ -404,7 +404,10 @@ impl Links {
         if row.state.is_over() {
             self.strand(&row);
             if let Some(lane) = self.lanes.remove(&row.escrow) {
+                self.index.lock(lane.row.lock.as_ref(), &EscrowRow { lock: None, ..row });
                 self.index.forget_lane(&lane.row);
+                let ours = lane.row.lock.filter(|lock| lane.row.role == Role::Payer && lock.offset.is_none());
+                self.news.extend(ours.map(|lock| LockNews { own: lock.own, secret: None }));
             }
             return;
         }

@@ -16,7 +16,7 @@ use crate::units::Stroops;
 use rand::Rng;
 
 /// A lock may end so many margins from now at most: longer than any honest route needs.
-const LONGEST: u64 = 16;
+const LONGEST: u64 = 8;
 
 /// How a claim is to be locked.
 #[derive(Clone, Debug)]
@@ -156,6 +156,10 @@ impl Links {
         if self.lanes_of(link).any(|lane| lane.recent(&body.hop_id).is_some()) {
             return Err(RefusalCode::DUPLICATE_CONFLICT); // folded, or paid in plain
         }
+        // One lock onwards for one that came in, whatever templates are brought for it.
+        if self.holds_lock(Role::Payer, &own) {
+            return Err(RefusalCode::DUPLICATE_CONFLICT);
+        }
         self.check_wish(body, amount)?;
         self.plan_if_needed(now_ms, link, out);
         let lane = self.lane_on(link, &body.escrow).filter(|lane| lane.state == EscrowState::Open);
@@ -208,7 +212,9 @@ impl Links {
             Some(d) => secret.unshift(d),
             None => Ok(secret.clone()),
         };
+        // Past its time a lock can land nowhere: then only the ledger says what became of it.
         if let Ok(secret) = secret
+            && now_ms / 1000 <= lock.max_time
             && lock.opened_by(&secret.expose()).is_some()
         {
             self.fold(now_ms, lane, &secret, out);
@@ -255,6 +261,9 @@ impl Links {
         match lane.lock.as_ref().filter(|lock| lock.hop == said.hop_id) {
             Some(lock) => {
                 let secret = lock.opened_by(&said.secret).ok_or(RefusalCode::LOCK_INVALID)?;
+                if now_ms / 1000 > lock.max_time {
+                    return Err(RefusalCode::TIMED_OUT); // only the ledger counts now
+                }
                 self.fold(now_ms, lane, &secret, out);
             }
             None => self.say_claim(&lane, out), // folded before: it missed that
@@ -291,6 +300,9 @@ impl Links {
             return Err(RefusalCode::DUPLICATE_CONFLICT);
         }
         if known.is_none() {
+            if self.holds_lock(Role::Payee, hop_id) {
+                return Err(RefusalCode::DUPLICATE_CONFLICT); // on another lane
+            }
             lane.takes_lock(now_ms)?;
         }
         let Claim { epoch, cumulative, signature, .. } = body.claim;
@@ -379,6 +391,16 @@ impl Links {
         }
     }
 
+    /// Is a lock open for this payment of ours?
+    pub fn holds_lock(&self, role: Role, own: &Id) -> bool {
+        self.lane_of_lock(role, own).is_some_and(|lane| lane.lock.as_ref().is_some_and(|lock| lock.own == *own))
+    }
+
+    /// Was this payment of ours signed in plain, or folded?
+    pub fn paid_under(&self, own: &Id) -> bool {
+        self.paying_lanes().any(|lane| lane.row.recent(own).is_some())
+    }
+
     /// The lane whose lock serves, or lately served, this payment of ours.
     pub(super) fn lane_of_lock(&self, role: Role, own: &Id) -> Option<&EscrowRow> {
         let lane = self.lanes.get(self.index.lane_of_lock(role, own)?).map(|lane| &lane.row)?;
@@ -428,8 +450,9 @@ impl Links {
         }
         let newest = self.lanes_open(link).last().ok_or(RefusalCode::ESCROW_PENDING)?;
         let due = self.is_due(now_ms, &newest.escrow);
-        let usual = if due { RefusalCode::FLUSH_PENDING } else { RefusalCode::ESCROW_PENDING };
-        Err(newest.takes_lock(now_ms).err().unwrap_or(usual))
+        newest.takes_lock(now_ms)?;
+        // Without room its payer has to open the next one: it sees that when it is asked to sign.
+        if due { Err(RefusalCode::FLUSH_PENDING) } else { Ok(newest) }
     }
 
     pub(super) fn why_no_lane(&self, link: &Id) -> RefusalCode {

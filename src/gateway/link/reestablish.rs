@@ -74,12 +74,13 @@ impl Links {
         let before = lane.clone();
         // A rise below an open lock does not count: it comes again with the lock's own.
         let below = |l: &Lock| l.epoch == claim.epoch && claim.cumulative < l.cumulative;
-        if !lane.lock.as_ref().is_some_and(below) {
+        let ignored = lane.lock.as_ref().is_some_and(below);
+        if !ignored {
             claim::take(&mut lane, claim, self.limits.late_limit);
         }
         self.fold_in(now_ms, &mut lane, out);
         lane.note_gap();
-        if settled && lane.flushed.is_some_and(|f| claim.epoch > f.epoch) {
+        if settled && !ignored && lane.flushed.is_some_and(|f| claim.epoch > f.epoch) {
             lane.carry = None;
         }
         if lane != before {
@@ -119,6 +120,9 @@ impl Links {
         if used >= lane.epoch {
             (lane.epoch, lane.held, lane.carry) = (used + 1, Held::default(), None);
         }
+        if lane.lock.as_ref().is_some_and(|lock| lock.epoch <= used) {
+            lane.lock = None;
+        }
         for epoch in used.saturating_sub(LATE_EPOCHS)..=used {
             claim::all_credited(lane, epoch);
         }
@@ -130,6 +134,10 @@ impl Links {
     /// Payee: E was read; takes the claim that waited for it. One of the next epoch says that we froze the open one
     /// before our store was put back: what we hold of that is flushed, by itself if need be.
     pub(super) fn take_ahead(&mut self, now_ms: u64, lane: &mut EscrowRow) {
+        // A lock goes down with its epoch: it comes first.
+        if lane.lock.is_some() {
+            return;
+        }
         let Some(entry) = self.lanes.get_mut(&lane.escrow) else { return };
         let Some(claim) = entry.ahead.take() else { return };
         let next = lane.epoch.saturating_add(1);

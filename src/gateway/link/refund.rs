@@ -47,7 +47,11 @@ impl EscrowRow {
 impl Links {
     /// Payer: as far as we know E was silent for the whole period. E is read once more before R is signed.
     pub(super) fn is_refundable(&self, now_ms: u64, lane: &EscrowRow) -> bool {
-        lane.role == Role::Payer && lane.state.is_usable() && lane.seq_time != 0 && now_ms >= lane.clock_ms(16)
+        lane.role == Role::Payer
+            && lane.state.is_usable()
+            && lane.seq_time != 0
+            && now_ms >= lane.clock_ms(16)
+            && lane.lock.is_none()
     }
 
     /// Payer: E's clock is not known yet, because the lane was retired before E was read.

@@ -383,6 +383,9 @@ pub struct Flush {
     /// Unix seconds after which it cannot land: a claim that was under a lock. 0: never.
     #[serde(default)]
     pub max_time: u64,
+    /// What the payment under that lock adds.
+    #[serde(default)]
+    pub locked: Stroops,
 }
 
 /// Signed minus landed of an epoch that is over, until the payer signed it into the open one.

@@ -2,7 +2,7 @@
 use super::limits::MAX_LOOKS;
 use super::links::Links;
 use super::refund::Fate;
-use super::rows::{EscrowRow, EscrowState, Role, Tx};
+use super::rows::{EscrowRow, EscrowState, Flush, Role, Tx};
 use crate::gateway::port::{AccountView, Out};
 
 /// Thresholds of E once F applied; nothing else sets them.
@@ -20,7 +20,7 @@ impl Links {
         }
         let locked = row.frozen.as_ref().and_then(|f| f.flush.as_ref()).is_some_and(|flush| flush.max_time != 0);
         if code.contains("too_late") && locked {
-            return self.on_too_late(now_ms, row, out);
+            return self.ask_sequence(now_ms, escrow, out);
         }
         if code.contains("bad_seq") {
             // Either it landed before, or another transaction used its number.
@@ -73,6 +73,10 @@ impl Links {
         let escrow = row.escrow;
         let Some(tx) = row.pending_tx() else { return };
         if view.sequence < tx.sequence {
+            let over = |flush: &Flush| flush.max_time != 0 && now_ms / 1000 > flush.max_time;
+            if row.frozen.as_ref().and_then(|f| f.flush.as_ref()).is_some_and(over) {
+                return self.on_too_late(now_ms, row, out);
+            }
             return self.pause(now_ms, &escrow); // not used: looked up and submitted again
         }
         let left = self.left(&row, view);

@@ -139,6 +139,7 @@ impl Links {
     fn ends_at(&self, now_ms: u64, lane: &EscrowRow) -> Option<u64> {
         let settled = lane.frozen.is_none() && lane.carry.is_none() && lane.claimed(now_ms) == lane.settled();
         match lane.state {
+            _ if lane.lock.is_some() => None,
             EscrowState::Retired if settled => Some(8),
             _ if lane.frozen.is_none() && lane.held.cumulative.is_zero() => Some(16),
             _ => None,

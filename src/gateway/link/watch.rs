@@ -3,7 +3,6 @@
 //!
 //! The payer lets go of a lock only when the ledger itself says that its time is over and that no claim of its epoch
 //! landed: our own clock may be wrong, and at a node the lock of the payer before it hangs on it.
-use super::limits::MAX_LOOKS;
 use super::links::Links;
 use super::lock::LockNews;
 use super::rows::{EscrowRow, Flush, Frozen, Held, Role};
@@ -51,17 +50,31 @@ impl Links {
 
     /// Payee: brings the locked claim to the ledger, without asking anybody; false when something else is on its way.
     fn land(&mut self, now_ms: u64, mut lane: EscrowRow, out: &mut Out) -> bool {
-        if lane.frozen.is_some() || lane.epoch >= MAX_EPOCH {
+        let Some(lock) = lane.lock.clone() else { return false };
+        // Somebody may have ended the lock's epoch under it; as long as nothing of it is signed for the ledger, the lock's
+        // claim is what goes there.
+        let ended = lane.frozen.as_ref().is_some_and(|f| f.epoch == lock.epoch && f.flush.is_none() && f.net.is_none());
+        if !ended && (lane.frozen.is_some() || lane.epoch >= MAX_EPOCH) {
             return false;
         }
+        if !ended && lock.epoch != lane.epoch {
+            self.lose_lock(now_ms, lane, out);
+            return true;
+        }
         let (Some(terms), Some(link)) = (self.terms(&lane), self.links.get(&lane.link)) else { return false };
-        let Some(lock) = lane.lock.take() else { return false };
         let Some(claim) = lock.completed(&terms) else { return false };
         let fee = 2 * u64::from(BASE_FEE);
         let Ok(tx) = self.me.flush(&terms, &link.signer, lock.epoch, &claim, lock.max_time, fee) else { return false };
-        let frozen = Frozen::new(now_ms, lane.epoch, lane.held, claim.cumulative);
-        lane.frozen = Some(Frozen { flush: Some(Flush { claim, tx, max_time: lock.max_time }), ..frozen });
-        (lane.epoch, lane.held) = (lane.epoch + 1, Held::default());
+        let flush = Flush { claim, tx, max_time: lock.max_time, locked: lock.amount };
+        lane.lock = None;
+        match lane.frozen.as_mut().filter(|_| ended) {
+            Some(frozen) => (frozen.amount, frozen.flush) = (claim.cumulative, Some(flush)),
+            None => {
+                let frozen = Frozen::new(now_ms, lane.epoch, lane.held, claim.cumulative);
+                lane.frozen = Some(Frozen { flush: Some(flush), ..frozen });
+                (lane.epoch, lane.held) = (lane.epoch + 1, Held::default());
+            }
+        }
         let escrow = lane.escrow;
         self.note(now_ms, "flush_submitted", &lane, claim.cumulative, fee, out);
         self.save(lane, out);
@@ -72,18 +85,27 @@ impl Links {
         true
     }
 
-    /// Payee: the ledger says that it is too late for a claim that was under a lock. What it would have added is lost;
-    /// what is held besides it is flushed as ever.
+    /// Payee: the lock is of an epoch that is over: what it would have added is lost.
+    fn lose_lock(&mut self, now_ms: u64, mut lane: EscrowRow, out: &mut Out) {
+        let Some(lock) = lane.lock.take() else { return };
+        if lock.secret.is_some() {
+            lane.total = lane.total.saturating_sub(lock.amount);
+            self.note_hop(now_ms, "lock_lost", &lane, Some(lock.own), lock.amount, 0, out);
+        }
+        self.save(lane, out);
+    }
+
+    /// Payee: it is too late for a claim that was under a lock, and E's number is not used. What it would have added is
+    /// lost; what is held besides it is flushed as ever.
     pub(super) fn on_too_late(&mut self, now_ms: u64, mut lane: EscrowRow, out: &mut Out) {
         let Some(frozen) = lane.frozen.as_mut() else { return };
         let Some(flush) = frozen.flush.take() else { return };
-        let lost = flush.claim.cumulative.saturating_sub(frozen.held.cumulative);
         frozen.amount = frozen.held.cumulative;
         if frozen.held.signature.is_none() {
             lane.frozen = None;
         }
-        lane.total = lane.total.saturating_sub(lost);
-        self.note(now_ms, "lock_lost", &lane, lost, 0, out);
+        lane.total = lane.total.saturating_sub(flush.locked);
+        self.note(now_ms, "lock_lost", &lane, flush.locked, 0, out);
         let escrow = lane.escrow;
         self.save(lane, out);
         self.poke(now_ms, escrow, out);
@@ -102,7 +124,7 @@ impl Links {
                 return Ok(()); // it covers the lock, which is folded
             }
             // The payer has let go of a lock whose time is over, or it cheats.
-            let void = lock.secret.is_none() && now_ms / 1000 > lock.max_time;
+            let void = lock.secret.is_none() && now_ms / 1000 > lock.max_time && !self.signed_onwards(lane);
             if void {
                 lane.lock = None;
             }
@@ -157,14 +179,18 @@ impl Links {
         let (Some(lock), Some(terms)) = (lane.lock.clone(), self.terms(&lane)) else { return };
         let (Some(point), Some(link)) = (lock.lock_point(), self.links.get(&lane.link)) else { return };
         let read = |envelope: &Vec<u8>| read_secret(&terms, lock.epoch, lock.max_time, &point, &link.signer, envelope);
-        let looks = self.lanes.get(&escrow).map_or(0, |entry| entry.tries);
+        let landed: Vec<Landed> =
+            history.envelopes.iter().map(read).filter(|landed| *landed != Landed::Other).collect();
         let used = terms.claim_sequence(lock.epoch).is_ok_and(|number| history.sequence >= number);
-        match history.envelopes.iter().map(read).find(|landed| *landed != Landed::Other) {
-            Some(Landed::Secret(secret)) => self.fold(now_ms, lane, &secret, out),
-            Some(_) => self.drop_lock(now_ms, lane, out),
-            // Used, and the list trails: once more.
-            None if used && looks < MAX_LOOKS => return self.pause(now_ms, &escrow),
-            None if used || history.closed_at > lock.max_time => self.drop_lock(now_ms, lane, out),
+        let secret =
+            landed.iter().find_map(|one| if let Landed::Secret(secret) = one { Some(secret.clone()) } else { None });
+        match secret {
+            // A signature proves itself, whoever shows it.
+            Some(secret) => self.fold(now_ms, lane, &secret, out),
+            None if used && !landed.is_empty() => self.drop_lock(now_ms, lane, out),
+            None if !used && history.closed_at > lock.max_time => self.drop_lock(now_ms, lane, out),
+            // Used, and nobody shows by what: asked until the escrow itself is over.
+            None if used && now_ms >= lane.clock_ms(16) && lane.seq_time != 0 => self.drop_lock(now_ms, lane, out),
             None => return self.pause(now_ms, &escrow),
         }
         self.look_again(&escrow);

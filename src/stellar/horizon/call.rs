@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
-use stellar_base::xdr::{FeeBumpTransactionInnerTx, Limits, MuxedAccount, ReadXdr, TransactionEnvelope};
+use stellar_base::xdr::{FeeBumpTransactionInnerTx, Limits, MuxedAccount, ReadXdr, TransactionEnvelope, Uint256};
 use stellar_horizon::request::Request;
 use tokio::time::{sleep, timeout};
 
@@ -23,8 +23,9 @@ use tokio::time::{sleep, timeout};
 const ENVELOPE: Limits = Limits { depth: 200, len: 64 * 1024 };
 /// Looks for a transaction that was refused: enough for a server whose own view trails its ledger by one.
 const LOOKS_AFTER_REFUSAL: u32 = 2;
-/// Transactions of an account's history: an escrow makes few.
-const HISTORY: u8 = 20;
+/// Transactions a page, and pages, of an account's history: whoever sends something to an escrow stands in it, too.
+const HISTORY: u8 = 200;
+const HISTORY_PAGES: u32 = 20;
 
 /// What looking for a transaction brought.
 enum Look {
@@ -41,9 +42,9 @@ impl HorizonLedger {
                 let ledger = self.isolated(&account);
                 (tag, timeout(self.timing.call, async move { ledger.account_result(&account).await }).await)
             }
-            LedgerCall::History { tag, account } => {
+            LedgerCall::History { tag, account, from } => {
                 let ledger = self.isolated(&account);
-                (tag, timeout(self.timing.call, async move { ledger.history(&account).await }).await)
+                (tag, timeout(self.timing.call, async move { ledger.history(&account, from).await }).await)
             }
             LedgerCall::Transaction { tag, hash } => {
                 let ledger = self.with(Isolation::of_transaction(&hash));
@@ -73,27 +74,45 @@ impl HorizonLedger {
         }
     }
 
-    /// The clock first, the sequence number last: see `AccountHistory`.
-    async fn history(&self, account: &[u8; 32]) -> LedgerResult {
-        match self.read_history(account).await {
+    /// The clock first, then the sequence number: see `AccountHistory`.
+    async fn history(&self, account: &[u8; 32], from: i64) -> LedgerResult {
+        match self.read_history(account, from).await {
             Ok(Some(history)) => LedgerResult::History(Box::new(history)),
             Ok(None) => LedgerResult::NotFound,
             Err(failure) => LedgerResult::Unknown { why: failure.to_string() },
         }
     }
 
-    async fn read_history(&self, account: &[u8; 32]) -> Result<Option<AccountHistory>, Failure> {
+    async fn read_history(&self, account: &[u8; 32], from: i64) -> Result<Option<AccountHistory>, Failure> {
         let garbled = |what: &str| Failure::Garbled(what.into());
         let Some((_, root)) = self.read(&Root).await? else { return Err(garbled("no root document")) };
         let closed = chrono::DateTime::parse_from_rfc3339(&root.history_latest_ledger_closed_at);
         let closed_at = closed.ok().and_then(|time| u64::try_from(time.timestamp()).ok());
         let closed_at = closed_at.ok_or_else(|| garbled("no time of the latest ledger"))?;
-        let newest = AccountTransactions { account: *account, cursor: None, limit: HISTORY, newest: true };
-        let Some((_, page)) = self.read(&newest).await? else { return Ok(None) };
-        let envelopes = page.records().into_iter().map(|record| STANDARD.decode(record.envelope_xdr));
-        let envelopes = envelopes.collect::<Result<Vec<_>, _>>().map_err(|_| garbled("an envelope is no base64"))?;
         let Some((headers, record)) = self.read(&Account(*account)).await? else { return Ok(None) };
-        let sequence = record.view(account, latest_ledger(&headers))?.sequence;
+        let view = record.view(account, latest_ledger(&headers))?;
+        let (sequence, mut envelopes) = (view.sequence, Vec::new());
+        // From the ledger on that used the number last: what others sent to the account since then is passed over.
+        let mut cursor = Some((u64::from(view.sequence_ledger).saturating_add(1) << 32).to_string());
+        let mut pages = if sequence < from { 0 } else { HISTORY_PAGES };
+        while pages > 0 {
+            pages -= 1;
+            let wanted = AccountTransactions { account: *account, cursor, limit: HISTORY, newest: true };
+            let Some((_, page)) = self.read(&wanted).await? else { return Ok(None) };
+            let records = page.records();
+            cursor = records.last().map(|record| record.paging_token.clone());
+            for record in records {
+                let bytes = STANDARD.decode(record.envelope_xdr).map_err(|_| garbled("an envelope is no base64"))?;
+                let Some(number) = number_of(&bytes, account) else { continue };
+                envelopes.push(bytes);
+                if number <= from {
+                    pages = 0;
+                }
+            }
+            if cursor.is_none() {
+                break;
+            }
+        }
         Ok(Some(AccountHistory { closed_at, envelopes, sequence }))
     }
 
@@ -252,6 +271,19 @@ fn refusal_code(refusal: &super::Refusal) -> Option<String> {
         kind @ ("transaction_malformed" | "bad_request") => Some(kind.into()),
         _ => None,
     }
+}
+
+/// The sequence number that an envelope takes of this account; none when it is another's.
+fn number_of(envelope: &[u8], account: &[u8; 32]) -> Option<i64> {
+    let tx = match TransactionEnvelope::from_xdr(envelope, ENVELOPE).ok()? {
+        TransactionEnvelope::Tx(envelope) => envelope.tx,
+        TransactionEnvelope::TxFeeBump(bump) => {
+            let FeeBumpTransactionInnerTx::Tx(envelope) = bump.tx.inner_tx;
+            envelope.tx
+        }
+        TransactionEnvelope::TxV0(_) => return None,
+    };
+    (tx.source_account == MuxedAccount::Ed25519(Uint256(*account))).then_some(tx.seq_num.0)
 }
 
 /// Streams for a submission: those of the account whose transaction it is, the inner one of a fee bump.

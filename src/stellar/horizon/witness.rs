@@ -110,11 +110,14 @@ fn agreed(one: LedgerResult, other: LedgerResult) -> LedgerResult {
             let latest_ledger = one.latest_ledger.min(other.latest_ledger);
             LedgerResult::Account(Box::new(AccountView { latest_ledger, ..*one }))
         }
-        (LedgerResult::History(one), LedgerResult::History(other))
-            if (&one.envelopes, one.sequence) == (&other.envelopes, other.sequence) =>
-        {
-            let closed_at = one.closed_at.min(other.closed_at);
-            LedgerResult::History(Box::new(AccountHistory { closed_at, ..*one }))
+        (LedgerResult::History(one), LedgerResult::History(other)) => {
+            // A landed claim proves itself, whoever shows it; that nothing landed is true only when both say so.
+            let both = (&one.envelopes, one.sequence) == (&other.envelopes, other.sequence);
+            let closed_at = if both { one.closed_at.min(other.closed_at) } else { 0 };
+            let mut envelopes = one.envelopes.clone();
+            envelopes.extend(other.envelopes.into_iter().filter(|envelope| !one.envelopes.contains(envelope)));
+            let sequence = one.sequence.min(other.sequence);
+            LedgerResult::History(Box::new(AccountHistory { closed_at, envelopes, sequence }))
         }
         (unknown @ LedgerResult::Unknown { .. }, _) | (_, unknown @ LedgerResult::Unknown { .. }) => unknown,
         (one, other) if one == other => one,

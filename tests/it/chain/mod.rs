@@ -3,6 +3,7 @@ mod failures;
 mod flushes;
 mod garbage;
 mod lazy;
+mod lock_rogues;
 mod locked;
 mod losses;
 mod passes;

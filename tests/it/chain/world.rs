@@ -416,7 +416,7 @@ impl World {
             LedgerCall::Transaction { tag, hash } => {
                 (tag, self.landed.get(&hash).cloned().unwrap_or(LedgerResult::NotFound))
             }
-            LedgerCall::History { tag, account } => (tag, self.base.history(&account)),
+            LedgerCall::History { tag, account, .. } => (tag, self.base.history(&account)),
         };
         self.event(node, Event::Ledger(LedgerAnswer { tag, result }));
     }

@@ -81,7 +81,7 @@ fn cut_off(world: &mut World) {
 #[test]
 fn a_lock_whose_secret_is_told_becomes_a_plain_claim() {
     let mut world = world(301);
-    let (hop, lock) = locked(&mut world, 700, 60);
+    let (hop, lock) = locked(&mut world, 700, 35);
     assert_eq!((lane(&world, 0).total.get(), lane(&world, 1).total.get()), (0, 0), "nothing is paid yet");
     revealed(&mut world, hop, &lock).expect("in time");
     assert_eq!(lane(&world, 1).total.get(), 700);
@@ -147,7 +147,7 @@ fn a_lock_without_its_secret_ends_with_its_time_and_costs_nobody_anything() {
 #[test]
 fn a_payer_whose_clock_runs_ahead_does_not_let_go_of_a_lock_before_the_ledger_does() {
     let mut world = world(305);
-    let (hop, lock) = locked(&mut world, 700, 60);
+    let (hop, lock) = locked(&mut world, 700, 35);
     let now = world.now_ms;
     for _ in 0..20 {
         world.now_ms += 600_000;
@@ -178,7 +178,7 @@ fn a_ledger_that_is_out_delays_and_loses_nothing() {
 #[test]
 fn a_plain_claim_brings_the_open_lock_anew_and_both_count() {
     let mut world = world(307);
-    let (hop, lock) = locked(&mut world, 700, 60);
+    let (hop, lock) = locked(&mut world, 700, 35);
     world.pay(0, 1, 30).expect("paid beside the lock");
     world.pay(0, 1, 4).expect("and once more");
     for node in [0, 1] {
@@ -199,7 +199,7 @@ fn a_plain_claim_brings_the_open_lock_anew_and_both_count() {
 #[test]
 fn claims_that_were_lost_are_covered_by_a_lock_that_is_folded() {
     let mut world = world(308);
-    let (hop, lock) = locked(&mut world, 700, 60);
+    let (hop, lock) = locked(&mut world, 700, 35);
     let late = world.hop();
     let claim = world.signed(0, 1, late, 30).expect("signed, and late");
     revealed(&mut world, hop, &lock).expect("in time");
@@ -222,7 +222,7 @@ fn resealed(world: &mut World, claim: &Carried, change: impl FnOnce(&mut ClaimBo
 #[test]
 fn a_rise_below_an_open_lock_does_not_count_without_the_lock() {
     let mut world = world(309);
-    let (hop, lock) = locked(&mut world, 700, 60);
+    let (hop, lock) = locked(&mut world, 700, 35);
     let plain = world.hop();
     let claim = world.signed(0, 1, plain, 30).expect("signed");
     let bare = resealed(&mut world, &claim, |body| body.beside = Beside::Nothing);
@@ -239,7 +239,7 @@ fn a_rise_below_an_open_lock_does_not_count_without_the_lock() {
 fn locks_that_are_not_what_they_should_be_are_refused_by_their_code() {
     let mut world = world(310);
     let (hop, lock) = (world.hop(), secret(&mut world));
-    let claim = signed(&mut world, hop, 700, &lock, 60).expect("signed");
+    let claim = signed(&mut world, hop, 700, &lock, 35).expect("signed");
     let now = world.now_ms / 1000;
     let other = secret(&mut world).point().to_bytes();
     let mut refuse = |code: RefusalCode, change: &dyn Fn(&mut ClaimBody)| {
@@ -249,15 +249,15 @@ fn locks_that_are_not_what_they_should_be_are_refused_by_their_code() {
     };
     let point = lock.point().to_bytes();
     refuse(RefusalCode::LOCK_INVALID, &|body| body.beside = Beside::Nothing);
-    refuse(RefusalCode::LOCK_INVALID, &|body| body.beside = Beside::Lock(other, now + 60));
-    refuse(RefusalCode::LOCK_INVALID, &|body| body.beside = Beside::Lock(point, now + 61));
+    refuse(RefusalCode::LOCK_INVALID, &|body| body.beside = Beside::Lock(other, now + 35));
+    refuse(RefusalCode::LOCK_INVALID, &|body| body.beside = Beside::Lock(point, now + 36));
     // Of small order, and of mixed order: the base point plus a point of order 2 (0, -1) has y negated.
-    refuse(RefusalCode::LOCK_INVALID, &|body| body.beside = Beside::Lock([0; 32], now + 60));
+    refuse(RefusalCode::LOCK_INVALID, &|body| body.beside = Beside::Lock([0; 32], now + 35));
     let mut small = [0; 32];
     small[0] = 1;
-    refuse(RefusalCode::LOCK_INVALID, &|body| body.beside = Beside::Lock(small, now + 60));
+    refuse(RefusalCode::LOCK_INVALID, &|body| body.beside = Beside::Lock(small, now + 35));
     refuse(RefusalCode::LOCK_TIME, &|body| body.beside = Beside::Lock(point, now + MARGIN - 1));
-    refuse(RefusalCode::LOCK_TIME, &|body| body.beside = Beside::Lock(point, now + 17 * MARGIN));
+    refuse(RefusalCode::LOCK_TIME, &|body| body.beside = Beside::Lock(point, now + 9 * MARGIN));
     refuse(RefusalCode::LOCK_TIME, &|body| body.beside = Beside::Lock(point, u64::MAX));
     refuse(RefusalCode::LOCK_STALE, &|body| body.claim.epoch = 1);
     refuse(RefusalCode::LOCK_STALE, &|body| body.claim.cumulative = amount(699));
@@ -280,11 +280,11 @@ fn locks_that_are_not_what_they_should_be_are_refused_by_their_code() {
 fn a_lane_takes_one_lock_and_its_repeats() {
     let mut world = world(311);
     let (hop, lock) = (world.hop(), secret(&mut world));
-    let first = signed(&mut world, hop, 700, &lock, 60).expect("signed");
+    let first = signed(&mut world, hop, 700, &lock, 35).expect("signed");
     taken(&mut world, hop, 700, &first).expect("taken");
     taken(&mut world, hop, 700, &first).expect("the same once more");
     let (second, other) = (world.hop(), secret(&mut world));
-    assert_eq!(signed(&mut world, second, 9, &other, 60), Err(RefusalCode::BUSY));
+    assert_eq!(signed(&mut world, second, 9, &other, 35), Err(RefusalCode::BUSY));
     // The payee gives no template for it either; a rogue that signs without one gets as far as this.
     let rogue = resealed(&mut world, &first, |body| body.hop_id = second);
     assert_eq!(taken(&mut world, second, 700, &rogue), Err(RefusalCode::BUSY));
@@ -301,7 +301,7 @@ fn a_lane_takes_one_lock_and_its_repeats() {
 fn no_flush_begins_while_a_lock_is_open_and_no_lock_while_one_is_under_way() {
     let mut world = world(312);
     world.pay(0, 1, 50).expect("paid");
-    let (hop, lock) = locked(&mut world, 700, 60);
+    let (hop, lock) = locked(&mut world, 700, 35);
     world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
     world.drain();
     assert!(lane(&world, 1).frozen.is_none() && lane(&world, 0).frozen.is_none());
@@ -316,7 +316,7 @@ fn no_flush_begins_while_a_lock_is_open_and_no_lock_while_one_is_under_way() {
     assert!(lane(&world, 1).frozen.is_some());
     let (next, other) = (world.hop(), secret(&mut world));
     // The next lane was opened when the first one was locked; the one that is flushed takes no lock.
-    signed(&mut world, next, 9, &other, 60).expect("on the other lane");
+    signed(&mut world, next, 9, &other, 35).expect("on the other lane");
     assert_eq!(world.lanes(0).iter().map(|l| l.lock.is_some()).collect::<Vec<_>>(), [false, true]);
 }
 
@@ -326,7 +326,7 @@ fn an_account_that_used_the_epochs_number_for_another_claim_ends_the_lock() {
     let mut world = world(313);
     world.pay(0, 1, 50).expect("paid");
     let old = world.backup(1);
-    let (hop, _) = locked(&mut world, 700, 3600 / 60);
+    let (hop, _) = locked(&mut world, 700, 35);
     world.roll_back(1, old);
     world.run(10);
     world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));

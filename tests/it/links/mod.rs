@@ -13,6 +13,7 @@ mod forgetting;
 mod horizon;
 mod hostile;
 mod lanes;
+mod lock_rogues;
 mod locks;
 mod lost;
 mod netting;

@@ -69,7 +69,7 @@ impl World {
                 let result = known.cloned().unwrap_or(LedgerResult::NotFound);
                 self.answer(node, tag, result);
             }
-            LedgerCall::History { tag, account } => {
+            LedgerCall::History { tag, account, .. } => {
                 let out = self.blind || self.chance(self.flaky);
                 let unknown = LedgerResult::Unknown { why: "no answer".into() };
                 let result = if out { unknown } else { self.history(&account) };

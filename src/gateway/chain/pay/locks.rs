@@ -6,7 +6,7 @@ use super::{Pay, watch};
 use crate::gateway::core::locks::Locks;
 use crate::gateway::core::message::{Id, Offer, RefusalCode};
 use crate::gateway::core::price::HopDue;
-use crate::gateway::link::{Links, LockNews};
+use crate::gateway::link::{Links, LockNews, Role};
 use crate::gateway::port::*;
 use crate::units::Stroops;
 use rand::Rng;
@@ -56,10 +56,11 @@ impl Pay {
         }
     }
 
-    /// Payments of the last process that may still be paid.
+    /// Payments of the last process that may still be paid, or of which it did not write what became of them.
     pub fn resume<'a>(&mut self, rows: impl Iterator<Item = &'a PaymentRow>) {
         let open = rows.filter(|row| row.lock.is_some() && row.state == PaymentState::Signed);
         self.waiting.extend(open.map(|row| Waiting { row: row.clone(), circ: 0, web: None }));
+        self.resumed = !self.waiting.is_empty();
     }
 
     /// A pass was given up while its locks are open. Its hops count as paid until these are over, so that nobody is paid
@@ -91,27 +92,37 @@ impl Pay {
                 };
                 self.act(now, rng, links, index, steps, out);
             }
-            let settled = secret.is_some();
-            let Some(at) = self.waiting.iter().position(|w| w.row.lock == Some(own)) else { continue };
-            let Waiting { mut row, circ, web } = self.waiting.swap_remove(at);
-            row.state = if settled { PaymentState::Complete } else { PaymentState::Expired };
-            if settled {
-                self.budget.commit(&row.id, row.total);
-                self.settled += 1;
-                if let (Some(web), Some(service)) = (web, row.payees.last()) {
-                    self.web_paid(web, service.due);
-                }
-            } else {
-                self.budget.release(&row.id);
-                if let Some(c) = self.circuits.get_mut(&circ) {
-                    for (hop, share) in c.hops.iter_mut().zip(&row.payees) {
-                        hop.paid = hop.paid.saturating_sub(share.due);
-                        hop.doubtful = Stroops::ZERO;
-                    }
-                    watch(circ, c, out);
-                }
-            }
-            out.rows.push(Row::Payment(Box::new(row)));
+            self.end_wait(&own, secret.is_some(), out);
         }
+        if std::mem::take(&mut self.resumed) {
+            let gone = |own: &Id| !links.holds_lock(Role::Payer, own);
+            let ended: Vec<Id> = self.waiting.iter().filter_map(|w| w.row.lock).filter(gone).collect();
+            for own in ended {
+                self.end_wait(&own, links.paid_under(&own), out);
+            }
+        }
+    }
+
+    fn end_wait(&mut self, own: &Id, settled: bool, out: &mut Out) {
+        let Some(at) = self.waiting.iter().position(|w| w.row.lock == Some(*own)) else { return };
+        let Waiting { mut row, circ, web } = self.waiting.swap_remove(at);
+        row.state = if settled { PaymentState::Complete } else { PaymentState::Expired };
+        if settled {
+            self.budget.commit(&row.id, row.total);
+            self.settled += 1;
+            if let (Some(web), Some(service)) = (web, row.payees.last()) {
+                self.web_paid(web, service.due);
+            }
+        } else {
+            self.budget.release(&row.id);
+            if let Some(c) = self.circuits.get_mut(&circ) {
+                for (hop, share) in c.hops.iter_mut().zip(&row.payees) {
+                    hop.paid = hop.paid.saturating_sub(share.due);
+                    hop.doubtful = Stroops::ZERO;
+                }
+                watch(circ, c, out);
+            }
+        }
+        out.rows.push(Row::Payment(Box::new(row)));
     }
 }

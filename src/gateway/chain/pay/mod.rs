@@ -115,6 +115,8 @@ pub struct Pay {
     passes: Vec<Pass>,
     /// Locked passes that were given up, until their locks' time is over; the lanes of the guards bound them.
     waiting: Vec<locks::Waiting>,
+    /// Those of the last process were not looked at yet.
+    resumed: bool,
     budget: Budget,
     /// As the configuration file says.
     configured: Policy,
@@ -141,6 +143,7 @@ impl Pay {
             circuits: HashMap::new(),
             passes: Vec::new(),
             waiting: Vec::new(),
+            resumed: false,
             configured: budget.policy().clone(),
             budget,
             approvals: Approvals::default(),
