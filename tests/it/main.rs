@@ -38,6 +38,7 @@ mod stellar_witness;
 mod store;
 #[cfg(feature = "node")]
 mod tor_verb;
+mod traps;
 mod wallet_files;
 #[cfg(feature = "node")]
 mod wallet_ledger;

@@ -15,5 +15,7 @@ mod services;
 mod strangers;
 mod theft;
 mod visitors;
+mod withheld;
 mod world;
 mod world_circuit;
+mod world_weather;

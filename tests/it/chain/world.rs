@@ -1,6 +1,7 @@
 //! A client, three relays and a site, each a whole [`Gateway`]; circuits with counters and a hold, all messages over
 //! the real codec, and the embedded ledger. Nothing is lost or crashes unless a test says so.
 use super::world_circuit::{Kind, Route};
+use super::world_weather::{Leg, Weather};
 use crate::links::world::{START, UNIT, World as Base, amount, limits, load, network, relay_id};
 use crate::links::world_ledger::code;
 use magicwave::devnet::ledger::{Frame, Submission};
@@ -120,6 +121,8 @@ pub struct World {
     pub lose: Option<usize>,
     /// Chain messages between the client and these nodes are lost.
     pub deaf: HashSet<(usize, u8)>,
+    /// What befalls chain messages of one kind at one party.
+    pub weather: Option<Weather>,
     /// Nodes that can build no circuits.
     pub away: HashSet<usize>,
     pub exchanges: HashMap<u64, Option<Id>>,
@@ -144,6 +147,7 @@ impl World {
             talk: Vec::new(),
             lose: None,
             deaf: HashSet::new(),
+            weather: None,
             away: HashSet::new(),
             exchanges: HashMap::new(),
             answers: Vec::new(),
@@ -354,6 +358,7 @@ impl World {
                 let result = self.landed.get(&hash).cloned().unwrap_or(lost);
                 self.event(node, Event::Ledger(LedgerAnswer { tag, result }));
             }
+            self.late_arrivals();
             for node in 0..NODES {
                 self.event(node, Event::Tick);
             }
@@ -379,14 +384,16 @@ impl World {
                 if self.is_lost(SITE, &message) {
                     return self.event(node, Event::Http { exchange, messages: vec![] });
                 }
-                self.event(SITE, Event::Site { call: exchange, ask: SiteAsk::Message { session, message } });
+                self.convey(SITE, Leg::Ask { exchange, session }, vec![message]);
             }
             Effect::Answer { call, answer: Answer::Messages(messages) } if node == SITE => {
                 let messages: Vec<Message> = messages.into_iter().map(over_the_wire).collect();
                 self.log.extend(messages.iter().map(|m| (SITE, SITE, m.clone())));
                 let lost = messages.iter().any(|m| self.is_lost(SITE, m));
-                let messages = if lost { vec![] } else { messages };
-                self.event(CLIENT, Event::Http { exchange: call, messages });
+                if lost {
+                    return self.event(CLIENT, Event::Http { exchange: call, messages: vec![] });
+                }
+                self.convey(SITE, Leg::Reply { exchange: call }, messages);
             }
             Effect::Answer { call, answer } => self.answers.push((node, call, answer)),
             Effect::Grant { circ, cells } => self.grant(node, circ, cells),

@@ -1,5 +1,6 @@
 //! Circuits: who is on them, what they counted, who holds.
 use super::world::{CLIENT, WINDOW, World, over_the_wire};
+use super::world_weather::Leg;
 use crate::links::world::relay_id;
 use magicwave::gateway::core::message::Message;
 use magicwave::gateway::port::*;
@@ -105,6 +106,7 @@ impl World {
                 if self.is_lost(from, &message) {
                     return;
                 }
+                return self.convey(from, Leg::Inward { circ, k }, vec![message]);
             } else {
                 self.talk.push((from, route.origin, message.clone()));
             }
@@ -118,6 +120,7 @@ impl World {
                 if self.is_lost(to, &message) {
                     return;
                 }
+                return self.convey(to, Leg::Outward { circ, hop, to }, vec![message]);
             } else {
                 self.talk.push((from, to, message.clone()));
             }
@@ -128,7 +131,7 @@ impl World {
         }
     }
 
-    fn towards_origin(&mut self, circ: CircuitId, k: usize, message: Message) {
+    pub(super) fn towards_origin(&mut self, circ: CircuitId, k: usize, message: Message) {
         let Some(route) = self.routes.get_mut(&circ) else { return };
         // A hop that holds keeps what comes from behind it; its own words pass.
         if route.kind == Kind::Streams && route.state[..k].iter().any(|s| *s > 0) {

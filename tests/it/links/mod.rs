@@ -23,6 +23,7 @@ mod posing;
 mod random;
 mod restored;
 mod together;
+mod traps;
 pub(crate) mod world;
 mod world_circuit;
 pub(crate) mod world_ledger;
