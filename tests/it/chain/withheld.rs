@@ -178,3 +178,25 @@ fn what_comes_after_its_pass_was_given_up_costs_the_client_one_increment_at_most
 fn what_comes_after_its_lock_has_ended_costs_nobody_anything() {
     befalls(Locks::Always, Fault::Late(UNLOCKED - 2));
 }
+
+#[test]
+fn a_locked_pass_that_fits_no_open_lane_gets_another_lane() {
+    // No fault, no rogue: a client that lets its hops ask, until what is left of its lanes is less than a pass and
+    // more than a quarter of a deposit.
+    let mut world = world(Locks::Always);
+    let circ = world.stream();
+    for _ in 0..60 {
+        world.routes.get_mut(&circ).expect("built").watches.retain(|(node, _), _| *node != CLIENT);
+        world.flow(circ, 400);
+        world.run(1);
+    }
+    let before = world.spent();
+    for _ in 0..120 {
+        world.run(1);
+        world.flow(circ, 400);
+    }
+    let left: Vec<_> = world.lanes(CLIENT).iter().map(|l| l.deposit.get() - l.total.get()).collect();
+    let why: Vec<_> =
+        world.nodes[CLIENT].gateway.status().refused.iter().map(|r| (r.who.clone(), r.code, r.count)).collect();
+    assert!(world.spent() > before, "nothing was paid for two minutes, left on the lanes: {left:?}, refused: {why:?}");
+}
