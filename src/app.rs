@@ -49,8 +49,8 @@ const HOPS_KEPT: u32 = 4_096;
 /// What a command to a tor that is gone is answered.
 const TOR_ENDED: &str = "MW-TOR-12";
 
-/// What a question to a ledger of another network ends with.
-const OTHER_NETWORK: &str = "MW-HZN-8";
+/// A ledger of another network, and an issuer that can take back.
+const UNFIT: [&str; 2] = ["MW-HZN-8", "MW-ESC-30"];
 /// Between two questions to a ledger that cannot be reached yet.
 const NETWORK_PAUSE: Duration = Duration::from_secs(10);
 
@@ -92,7 +92,7 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         },
     };
     let ledger = Arc::new(ledger(&config, socks, &wallet)?);
-    let network = tokio::spawn(check_network(ledger.clone(), tor.clone()));
+    let network = tokio::spawn(check_ledger(ledger.clone(), tor.clone()));
     let till = Till::new(ledger.clone(), wallet.account(), config.ledger.asset()?);
     let world = RealWorld {
         tor: tor.clone(),
@@ -170,11 +170,11 @@ async fn open_store(config: GatewayConfig, account: AccountKey) -> Result<(Box<d
     opened.await.map_err(|e| Error::never("MW-APP-4", format!("the store could not be opened: {e}")))?
 }
 
-/// Asks the ledger which network it is on until it says so; nothing else of it counts before. A ledger of another
-/// network ends this node. `MW-HZN-8`.
-async fn check_network(ledger: Arc<WitnessedLedger>, tor: TorHandle) -> Result<()> {
-    while let Err(e) = ledger.check_network().await {
-        if e.code == OTHER_NETWORK {
+/// Asks the ledger which network it is on, and what our asset's issuer may do, until it says so; nothing else of it
+/// counts before. A ledger of another network ends this node, and an issuer that can take back. `MW-HZN-8`, `MW-ESC-30`.
+async fn check_ledger(ledger: Arc<WitnessedLedger>, tor: TorHandle) -> Result<()> {
+    while let Err(e) = ledger.check().await {
+        if UNFIT.contains(&e.code) {
             tracing::error!(code = e.code, "{e}");
             let _ = tor.signal(Signal::Shutdown);
             return Err(e);
@@ -269,7 +269,7 @@ fn ledger(config: &GatewayConfig, socks: Option<SocketAddr>, wallet: &Wallet) ->
     let witness = config.ledger.witness_route()?.map(server).transpose()?;
     Ok(WitnessedLedger::new(server(config.ledger.route()?)?, witness)
         .isolated(&wallet.account())
-        .on(config.ledger.network()))
+        .on(config.ledger.network(), &config.ledger.asset()?))
 }
 
 /// The first loopback SOCKS listener of our own tor; it listens before it answers. `MW-APP-1`: it has none;

@@ -2,6 +2,7 @@
 use crate::stellar_server::{Reply, Server, json, not_found};
 use magicwave::devnet::ledger::http::{Node, NodeConfig, serve};
 use magicwave::gateway::port::{LedgerCall, LedgerResult};
+use magicwave::stellar::asset::Asset;
 use magicwave::stellar::horizon::{Endpoint, HorizonLedger, LoopbackAddr, Timing, WitnessedLedger};
 use magicwave::stellar::keys::SecretSeed;
 use magicwave::stellar::network::NetworkId;
@@ -134,15 +135,35 @@ async fn nothing_counts_before_the_servers_have_said_that_they_are_on_our_networ
     let [one, two] = two_servers().await;
     let account = root().public();
     let ask = || LedgerCall::Account { tag: 7, account };
-    let ours = WitnessedLedger::new(at(one), Some(at(two))).on(NetworkId::of(PASSPHRASE));
+    let ours = WitnessedLedger::new(at(one), Some(at(two))).on(NetworkId::of(PASSPHRASE), &Asset::Native);
     assert!(matches!(ours.call(ask()).await.result, LedgerResult::Account(_)));
-    ours.check_network().await.expect("our network");
-    let other = WitnessedLedger::new(at(one), None).on(NetworkId::of("another ledger"));
+    ours.check().await.expect("our network");
+    let other = WitnessedLedger::new(at(one), None).on(NetworkId::of("another ledger"), &Asset::Native);
     let answer = other.call(ask()).await;
     assert!(answer.tag == 7 && matches!(answer.result, LedgerResult::Unknown { .. }), "{answer:?}");
-    assert_eq!(other.check_network().await.expect_err("another network").code, "MW-HZN-8");
+    assert_eq!(other.check().await.expect_err("another network").code, "MW-HZN-8");
     // A server that cannot be asked may be ours.
     let silent = Server::start(|_, _| Reply::Close).await;
-    let away = WitnessedLedger::new(at(silent.addr), None).on(NetworkId::of(PASSPHRASE));
-    assert_ne!(away.check_network().await.expect_err("no answer").code, "MW-HZN-8");
+    let away = WitnessedLedger::new(at(silent.addr), None).on(NetworkId::of(PASSPHRASE), &Asset::Native);
+    assert_ne!(away.check().await.expect_err("no answer").code, "MW-HZN-8");
+}
+
+#[tokio::test]
+async fn nothing_counts_before_the_issuer_has_given_up_what_it_could_take_back() {
+    let [one, two] = two_servers().await;
+    let issuer = SecretSeed::from_bytes(&[7; 32]);
+    let asset = Asset::credit("WAVE", issuer.public()).expect("an asset");
+    let ours = WitnessedLedger::new(at(one), Some(at(two))).on(NetworkId::of(PASSPHRASE), &asset);
+    assert_eq!(ours.check().await.expect_err("no issuer").code, "MW-ESC-31");
+    let plain = WitnessedLedger::new(at(one), Some(at(two)));
+    plain.call(submit(&new_account(&at(one), 7).await)).await;
+    assert_eq!(ours.check().await.expect_err("not fixed").code, "MW-ESC-30");
+    let ask = || LedgerCall::Account { tag: 7, account: issuer.public() };
+    assert!(matches!(ours.call(ask()).await.result, LedgerResult::Unknown { .. }));
+    let sequence = at(one).account(&issuer.public()).await.expect("read").expect("exists").sequence;
+    let source = Source { account: issuer.public(), sequence, ..source_of(&at(one)).await };
+    let fixed = template::set_flags(&source, ops::AUTH_IMMUTABLE, 0).expect("valid").sign(&[&issuer]).expect("one");
+    plain.call(submit(&fixed)).await;
+    ours.check().await.expect("fixed for good");
+    assert!(matches!(ours.call(ask()).await.result, LedgerResult::Account(_)));
 }

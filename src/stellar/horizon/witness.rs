@@ -6,9 +6,11 @@
 //!                         unknown           -> submitted by the second one as well (it can land once only)
 //! ```
 use super::{AccountRecord, HorizonLedger};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gateway::core::message::AccountKey;
 use crate::gateway::port::{AccountHistory, AccountView, LedgerAnswer, LedgerCall, LedgerResult};
+use crate::stellar::asset::Asset;
+use crate::stellar::escrow_check::check_issuer;
 use crate::stellar::network::NetworkId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,15 +22,16 @@ use tokio::time::{Instant, sleep};
 pub struct WitnessedLedger {
     first: HorizonLedger,
     second: Option<HorizonLedger>,
-    /// The network that the servers have to be on, and whether they said so.
+    /// The network that the servers have to be on, the issuer of our asset, and whether both are what they should be.
     network: Option<NetworkId>,
+    issuer: Option<AccountKey>,
     checked: Arc<AtomicBool>,
 }
 
 impl WitnessedLedger {
     /// Without a `second` one the first is believed.
     pub fn new(first: HorizonLedger, second: Option<HorizonLedger>) -> Self {
-        WitnessedLedger { first, second, network: None, checked: Arc::default() }
+        WitnessedLedger { first, second, network: None, issuer: None, checked: Arc::default() }
     }
 
     /// The same servers over streams of this account.
@@ -37,19 +40,27 @@ impl WitnessedLedger {
         WitnessedLedger { first: self.first.isolated(account), second, ..self.clone() }
     }
 
-    /// The same servers, of which nothing counts before they have said that they are on this network: on another one
-    /// there is none of our escrows.
-    pub fn on(self, network: NetworkId) -> Self {
-        WitnessedLedger { network: Some(network), checked: Arc::default(), ..self }
+    /// The same servers, of which nothing counts before they have said that they are on this network, where what its
+    /// issuer gives away it can never take back: on another one there is none of our escrows.
+    pub fn on(self, network: NetworkId, asset: &Asset) -> Self {
+        let issuer = match asset {
+            Asset::Native => None,
+            Asset::Credit(credit) => Some(*credit.issuer()),
+        };
+        WitnessedLedger { network: Some(network), issuer, checked: Arc::default(), ..self }
     }
 
-    /// Asks the servers which network they are on, until they have said it. `MW-HZN-8`: one of them is on another;
-    /// else it could not be asked.
-    pub async fn check_network(&self) -> Result<()> {
+    /// Asks the servers which network they are on, and what the issuer may do, until they have said it: flags that
+    /// are fixed are so for good. `MW-HZN-8`: one of them is on another network; `MW-ESC-30`: the issuer can take
+    /// back; else they could not be asked.
+    pub async fn check(&self) -> Result<()> {
         let Some(network) = self.network.filter(|_| !self.checked.load(Ordering::Acquire)) else { return Ok(()) };
-        self.first.check_network(&network).await?;
-        if let Some(second) = &self.second {
-            second.check_network(&network).await?;
+        for server in std::iter::once(&self.first).chain(&self.second) {
+            server.check_network(&network).await?;
+            if let Some(issuer) = &self.issuer {
+                let flags = server.issuer_flags(issuer).await?;
+                check_issuer(flags.ok_or_else(|| Error::later("MW-ESC-31", "The asset's issuer is not on the ledger."))?)?;
+            }
         }
         self.checked.store(true, Ordering::Release);
         Ok(())
@@ -58,13 +69,13 @@ impl WitnessedLedger {
     /// An account as the first server has it, for people to look at: nothing is decided by it. None when there is no
     /// such account. `MW-HZN-*`.
     pub async fn account_record(&self, account: &AccountKey) -> Result<Option<AccountRecord>> {
-        self.check_network().await?;
+        self.check().await?;
         self.first.account_record(account).await
     }
 
     /// Answers a call of the gateway; what only one of the two says is `Unknown`.
     pub async fn call(&self, call: LedgerCall) -> LedgerAnswer {
-        if let Err(error) = self.check_network().await {
+        if let Err(error) = self.check().await {
             return LedgerAnswer { tag: call.tag(), result: LedgerResult::Unknown { why: error.to_string() } };
         }
         let Some(second) = &self.second else { return self.first.call(call).await };
