@@ -224,14 +224,23 @@ fn kills_and_bad_weather_at_random_under_locks_cost_nobody_a_stroop() {
     assert_eq!(sum.risk, 0, "under locks a client loses nothing");
 }
 
+/// Every `usual`-th barrier over PostgreSQL; in the long run all.
+fn barriers_over_postgresql(kind: &str, usual: u64, of: fn(u64) -> Course) -> Sum {
+    let (database, step) = (postgres::database(), if is_long() { 1 } else { usual });
+    let count = barriers(of(u64::MAX)).div_ceil(step);
+    all(kind, count, |n| on_postgres(&database, n * step, of(n * step)))
+}
+
 #[test]
 fn every_step_of_every_machine_is_killed_once_over_postgresql() {
-    let (database, count) = (postgres::database(), barriers(fixed()));
-    // In the ordinary run every thirteenth.
-    let (step, first) = if is_long() { (1, 0) } else { (13, 0) };
-    let number = |n: u64| first + n * step;
-    let of = |n| on_postgres(&database, number(n), one_kill(number(n)));
-    all("postgresql-barrier", (count - first).div_ceil(step), of).end("a kill at barriers, over PostgreSQL");
+    barriers_over_postgresql("postgresql-barrier", 13, one_kill).end("a kill at barriers, over PostgreSQL");
+}
+
+#[test]
+fn every_step_of_every_machine_under_locks_is_killed_once_over_postgresql() {
+    let sum = barriers_over_postgresql("postgresql-strict-barrier", 29, |after| strict(one_kill(after)));
+    sum.end("a kill at barriers, under locks over PostgreSQL");
+    assert_eq!(sum.risk, 0, "under locks a client loses nothing");
 }
 
 /// Several kills a run, at barriers and between them, in weather of all kinds.
@@ -256,7 +265,9 @@ fn kills_and_bad_weather_at_random_lose_nothing() {
 #[test]
 fn kills_and_bad_weather_at_random_lose_nothing_over_postgresql() {
     let database = postgres::database();
-    let of = |seed| on_postgres(&database, seed, random(seed));
+    // Each second one under locks.
+    let course = |seed: u64| if seed.is_multiple_of(2) { random(seed) } else { strict(random(seed)) };
+    let of = |seed| on_postgres(&database, seed, course(seed));
     all("postgresql-seed", if is_long() { 2_000 } else { 10 }, of).end("kills at random, over PostgreSQL");
 }
 

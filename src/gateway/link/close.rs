@@ -27,10 +27,16 @@ pub struct Returning {
     pub due_ms: u64,
 }
 
+/// After everything was closed nothing is opened for so long: else what is still owed would tie up again what came back.
+const REST_MS: u64 = 60_000;
+
 impl Links {
     /// Closes a link on which we pay, or all of them. Durable and idempotent; what comes back, and when. Partners that
-    /// are asked for once their link is gone get a new one.
+    /// are asked for once their link is gone get a new one, a minute after all were closed at the earliest.
     pub fn close(&mut self, now_ms: u64, which: Option<Id>, out: &mut Out) -> Vec<Returning> {
+        if which.is_none() {
+            self.rest_ms = now_ms.saturating_add(REST_MS);
+        }
         let ours = |id: &Id| which.is_none_or(|which| which == *id);
         let mut closed = Vec::new();
         for link in self.links.values_mut().filter(|l| l.row.role == Role::Payer && ours(&l.row.id)) {

@@ -71,7 +71,7 @@ impl Links {
     pub(super) fn plan_lane(&mut self, now_ms: u64, id: &Id, out: &mut Out) {
         let Some(link) = self.links.get(id) else { return };
         let row = link.row.clone();
-        let not_now = link.tentative || row.closing || now_ms < link.refused_ms;
+        let not_now = link.tentative || row.closing || now_ms < link.refused_ms.max(self.rest_ms);
         if not_now || self.lanes_of(id).any(|l| l.state.is_opening()) || self.may_open(now_ms, id) != Verdict::Open {
             return;
         }

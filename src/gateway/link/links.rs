@@ -46,6 +46,8 @@ pub struct Links {
     pub(super) stranded: Stroops,
     /// The last lane and the last link that a tick looked after.
     pub(super) looked: (AccountKey, Id),
+    /// No new lanes before: everything was being closed.
+    pub(super) rest_ms: u64,
     /// What became of locks of ours, until it is taken; at most one per lane and lock.
     pub(super) news: Vec<LockNews>,
     /// Our account as the ledger last showed it.
@@ -253,6 +255,7 @@ impl Links {
             own_sequence: 0,
             stranded: Stroops::ZERO,
             looked: ([0; 32], [0; 16]),
+            rest_ms: 0,
             news: Vec::new(),
             own: Own::default(),
         };

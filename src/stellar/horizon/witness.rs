@@ -58,8 +58,8 @@ impl WitnessedLedger {
         for server in std::iter::once(&self.first).chain(&self.second) {
             server.check_network(&network).await?;
             if let Some(issuer) = &self.issuer {
-                let flags = server.issuer_flags(issuer).await?;
-                check_issuer(flags.ok_or_else(|| Error::later("MW-ESC-31", "The asset's issuer is not on the ledger."))?)?;
+                let gone = || Error::later("MW-ESC-31", "The asset's issuer is not on the ledger.");
+                check_issuer(server.issuer_flags(issuer).await?.ok_or_else(gone)?)?;
             }
         }
         self.checked.store(true, Ordering::Release);
