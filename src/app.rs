@@ -93,7 +93,7 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     };
     let ledger = Arc::new(ledger(&config, socks, &wallet)?);
     let network = tokio::spawn(check_ledger(ledger.clone(), tor.clone()));
-    let till = Till::new(ledger.clone(), wallet.account(), config.ledger.asset()?);
+    let till = Till::new(ledger.clone(), &wallet, config.ledger.asset()?);
     let world = RealWorld {
         tor: tor.clone(),
         cells,
@@ -196,7 +196,8 @@ fn needs_socks(config: &GatewayConfig) -> bool {
 
 fn gateway(config: &GatewayConfig, wallet: &Wallet, snapshot: Snapshot) -> Result<Gateway> {
     let asset = config.ledger.asset()?;
-    let me = Identity::new(wallet.clone(), config.ledger.network(), asset);
+    let accounts = config.wallet.accounts(config.role);
+    let me = Identity::new(wallet.clone(), config.ledger.network(), asset).with_accounts(accounts);
     let spent = snapshot.spent(now_ms());
     let links = Links::load(me, limits(config), snapshot.links, snapshot.escrows)?;
     let serve = config.offer.as_ref().map(|offer| {

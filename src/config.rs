@@ -87,6 +87,18 @@ pub struct Wallet {
     /// `MAGICWAVE_PASSPHRASE_FILE` goes before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_file: Option<PathBuf>,
+    /// How many of the wallet's accounts partners may get to see, 1 to 16: each guard of a client, and each relay that
+    /// pays a site, sees one of its own while there is one that holds enough. A relay has one.
+    /// [default: 3, of a relay 1]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<u8>,
+}
+
+impl Wallet {
+    /// How many accounts this wallet has in such a node.
+    pub fn accounts(&self, role: Role) -> u8 {
+        self.accounts.unwrap_or(if role == Role::Relay { 1 } else { 3 })
+    }
 }
 
 /// Which ledger and which asset. Exactly one of `horizon` and `loopback_for_tests` is set.
@@ -336,6 +348,7 @@ impl GatewayConfig {
         }
         let passphrase = self.wallet.passphrase_file.as_ref().filter(|path| !path.is_absolute());
         require(passphrase.is_none(), || format!("passphrase_file = {passphrase:?} is not an absolute path"))?;
+        check::accounts(self.role, self.wallet.accounts)?;
         let socket = self.api_socket.as_os_str().len();
         require(socket <= MAX_SOCKET, || {
             format!("api_socket is {socket} bytes long; a unix socket takes {MAX_SOCKET}")

@@ -9,21 +9,36 @@ use utoipa::ToSchema;
 /// Where this node's money is. The ledger's part is as old as it says, the rest is of now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Balance {
-    /// The node's account, `G…`.
+    /// The node's first account, `G…`.
     pub account: String,
     /// The payment asset, `CODE:ISSUER`.
     pub asset: String,
-    /// What the ledger last showed; null before the first look.
+    /// What the ledger last showed of it; null before the first look.
     pub ledger: Option<Look>,
     /// Why the newest look failed; null when it did not.
     pub failed: Option<Refused>,
+    /// Further accounts that partners see in the place of the first, by number.
+    pub accounts: Vec<Other>,
     /// What we pay with.
     pub paying: Paying,
     /// What we were paid.
     pub earning: Earning,
 }
 
-/// The account on the ledger.
+/// Another account of the same wallet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Other {
+    /// Its number, as `magicwave wallet --account` takes it.
+    pub number: u8,
+    /// `G…`.
+    pub account: String,
+    /// As above.
+    pub ledger: Option<Look>,
+    /// As above.
+    pub failed: Option<Refused>,
+}
+
+/// An account on the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Look {
     /// Unix milliseconds of the look.

@@ -53,6 +53,8 @@ pub struct Link {
     pub role: LinkRole,
     /// Identity of the relay at the other end, 40 hex digits; null for a client or a service.
     pub partner: Option<String>,
+    /// Number of the account of ours that it sees.
+    pub account: u8,
     /// Is there a circuit to it?
     pub connected: bool,
     /// We close it.

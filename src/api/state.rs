@@ -47,6 +47,8 @@ pub struct Account {
     pub text: String,
     /// What to do, one sentence; empty when nothing is to be done.
     pub advice: String,
+    /// Number of the account that this is about: of several in use the one that is worst off.
+    pub number: u8,
     /// Payment asset on the account and in open escrows; null before the first look.
     pub spendable: Option<Amount>,
     /// Native asset above what the ledger holds back; null before the first look.

@@ -97,10 +97,12 @@ impl crate::api::Backend for Backend {
 
     fn balance(&self) -> BoxFuture<'_, Result<balance::Balance>> {
         Box::pin(async {
-            let (ledger, failed) = self.till.look().await;
+            let used = self.look(views::accounts_in_use)?;
+            let others = futures::future::join_all(used.into_iter().map(|number| self.other(number)));
+            let ((ledger, failed), accounts) = futures::join!(self.till.look(0), others);
             let (paying, earning) = self.look(views::sums)?;
-            let (account, asset) = (account_id(self.till.account()), self.till.asset().to_string());
-            Ok(balance::Balance { account, asset, ledger, failed, paying, earning })
+            let (account, asset) = (account_id(&self.till.account(0)), self.till.asset().to_string());
+            Ok(balance::Balance { account, asset, ledger, failed, accounts, paying, earning })
         })
     }
 
@@ -210,6 +212,11 @@ impl Backend {
     ) -> BoxFuture<'_, Result<T>> {
         let reader = self.reader.clone();
         Box::pin(async { tokio::task::spawn_blocking(move || work(&reader)).await.map_err(|_| internal())? })
+    }
+
+    async fn other(&self, number: u8) -> balance::Other {
+        let (ledger, failed) = self.till.look(number).await;
+        balance::Other { number, account: account_id(&self.till.account(number)), ledger, failed }
     }
 
     /// The gateway's answer to an event.

@@ -200,7 +200,15 @@ mod tests {
         let (link, role, partner) = ([2; 16], Role::Payer, Partner::Anonymous);
         let account = policy::Account { state, seen_ms, ..policy::Account::default() };
         Status {
-            links: vec![LinkSummary { link, role, partner, connected: true, closing: false, lanes: vec![lane(total)] }],
+            links: vec![LinkSummary {
+                link,
+                role,
+                partner,
+                own: 0,
+                connected: true,
+                closing: false,
+                lanes: vec![lane(total)],
+            }],
             circuits: circuits.into_iter().collect(),
             account: Some(account),
             ..Status::default()

@@ -12,6 +12,7 @@ use crate::gateway::port::{MoneyEvent, RequestOutcome, RequestRow};
 use crate::stellar::keys::account_id;
 use crate::store::Bin;
 use crate::units::{Price, Stroops};
+use std::collections::BTreeSet;
 
 pub fn payment(row: &PaymentRow) -> payments::Payment {
     let payee = |share: &crate::gateway::chain::PayeeShare| payments::Payee {
@@ -104,6 +105,7 @@ pub fn link(link: &LinkSummary) -> links::Link {
             Partner::Relay(id) => Some(hex::encode(id)),
             Partner::Anonymous => None,
         },
+        account: link.own,
         connected: link.connected,
         closing: link.closing,
         lanes: link.lanes.iter().map(lane).collect(),
@@ -133,6 +135,11 @@ pub fn returning(deposit: &Returning) -> close::Returning {
         amount: deposit.amount.into(),
         due_ms: deposit.due_ms,
     }
+}
+
+/// Numbers of the accounts that links have beside the first one.
+pub fn accounts_in_use(status: &Status) -> BTreeSet<u8> {
+    status.links.iter().map(|link| link.own).filter(|number| *number != 0).collect()
 }
 
 /// What is out in escrows, signed, paid ahead and earned: sums over all links and circuits.
@@ -204,6 +211,7 @@ pub fn account(account: &policy::Account) -> state::Account {
         },
         text: account.text.into(),
         advice: account.advice.into(),
+        number: account.own,
         spendable: account.spendable.map(Into::into),
         native: account.native.map(Amount),
         seen_ms: account.seen_ms,

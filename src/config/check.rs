@@ -7,6 +7,7 @@ use crate::gateway::core::offer::{
 };
 use crate::gateway::core::paths::{PREFIXES_MAX, Prices};
 use crate::gateway::core::policy::{Limits, Mode, Policy as CorePolicy, Rule, Target};
+use crate::stellar::keys::ACCOUNTS;
 use crate::units::Price;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -31,6 +32,13 @@ pub(super) fn api(listen: Option<SocketAddr>, origins: &[String]) -> Result<()> 
             "api_origins: {odd:?} is no SCHEME://HOST[:PORT] in lower case without a path, as chrome-extension://ID"
         )
     })
+}
+
+/// Relays settle with each other by one account.
+pub(super) fn accounts(role: Role, accounts: Option<u8>) -> Result<()> {
+    let Some(number) = accounts else { return Ok(()) };
+    let most = if role == Role::Relay { 1 } else { ACCOUNTS };
+    require((1..=most).contains(&number), || format!("wallet.accounts = {number}: a {role:?} has 1 to {most}"))
 }
 
 fn is_origin(text: &str) -> bool {

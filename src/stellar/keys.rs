@@ -9,6 +9,9 @@ use sha2::Sha512;
 use std::fmt;
 use zeroize::Zeroizing;
 
+/// Accounts on the ledger that one wallet has, so that partners who should not know of each other need not share one.
+pub const ACCOUNTS: u8 = 16;
+
 /// Salt of the key derivation; another one would make other keys of the same wallet.
 const DERIVE_SALT: &[u8; 26] = b"magicwave key derivation 1";
 

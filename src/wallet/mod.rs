@@ -11,7 +11,7 @@ pub mod uri;
 
 use crate::error::{Error, Result};
 use crate::gateway::core::message::AccountKey;
-use crate::stellar::keys::{self, SecretSeed};
+use crate::stellar::keys::{self, ACCOUNTS, SecretSeed};
 use passphrase::Passphrase;
 use sealed::Cost;
 use secret::Secret;
@@ -27,10 +27,12 @@ pub const ESCROW: &str = "escrow";
 /// Role of our signer in the escrows of a link; the context is the link's id.
 pub const LINK_SIGNER: &str = "link-signer";
 
-/// A wallet's account and the secret that all its other keys are derived from. Prints nothing of them.
+/// A wallet's accounts and the secret that all its other keys are derived from. Prints nothing of them.
 #[derive(Clone)]
 pub struct Wallet {
+    /// The one that is meant when none is named.
     account: SecretSeed,
+    accounts: Vec<SecretSeed>,
     roles: SecretSeed,
 }
 
@@ -41,20 +43,43 @@ impl fmt::Debug for Wallet {
 }
 
 impl Wallet {
-    /// A wallet of a seed that somebody else keeps; its account is derived like every other key.
+    /// A wallet of a seed that somebody else keeps; its accounts are derived like every other key.
     pub fn new(seed: SecretSeed) -> Self {
-        Wallet { account: seed.derive(ACCOUNT, b""), roles: seed }
+        let account = |number: u8| seed.derive(ACCOUNT, if number == 0 { &[] } else { std::slice::from_ref(&number) });
+        Wallet { account: account(0), accounts: (0..ACCOUNTS).map(account).collect(), roles: seed }
     }
-    /// The wallet of a secret: of words the account is that of SEP-5, m/44'/148'/0', which every Stellar wallet finds,
-    /// and the other keys come from `sep5::ROLES`.
+    /// The wallet of a secret: of words the accounts are those of SEP-5, m/44'/148'/0' and so on, which every Stellar
+    /// wallet finds, and the other keys come from `sep5::ROLES`.
     pub fn of(secret: &Secret) -> Self {
         match secret {
             Secret::Seed(seed) => Wallet::new(seed.clone()),
             Secret::Phrase(phrase) => {
                 let seed = phrase.seed("");
-                Wallet { account: sep5::account(&seed, 0), roles: sep5::account(&seed, sep5::ROLES) }
+                let account = |number| sep5::account(&seed, number);
+                Wallet {
+                    account: account(0),
+                    accounts: (0..ACCOUNTS.into()).map(account).collect(),
+                    roles: account(sep5::ROLES),
+                }
             }
         }
+    }
+    /// The same wallet with another account in the place of its first. `MW-WALLET-41`: it has fewer.
+    pub fn numbered(self, number: u8) -> Result<Self> {
+        let account = self.accounts.get(usize::from(number)).cloned().ok_or_else(|| {
+            let text = format!("A wallet has the accounts 0 to {}; there is no number {number}.", ACCOUNTS - 1);
+            Error::never("MW-WALLET-41", text)
+        })?;
+        Ok(Wallet { account, ..self })
+    }
+    /// The keys of its accounts, by number.
+    pub fn account_keys(&self) -> &[SecretSeed] {
+        &self.accounts
+    }
+    /// The number of an account of this wallet.
+    pub fn number_of(&self, account: &AccountKey) -> Option<u8> {
+        let mut numbered = (0..ACCOUNTS).zip(&self.accounts);
+        numbered.find(|(_, key)| key.public() == *account).map(|(number, _)| number)
     }
     /// Reads the seed file, or makes one (mode 0600) with a fresh seed when there is none. When several processes do
     /// so at once, all get the same seed. `MW-WALLET-1` to `MW-WALLET-6` as `load`; `MW-WALLET-5`: cannot be made.

@@ -185,17 +185,18 @@ pub fn the_asset_adds_up(net: &Net, ledger: &Ledger, pairs: &BTreeMap<String, Pa
     }
     assert!(used >= 3, "client, guard, middle and exit: at least three links were paid over, not {used}");
     for account in ledger.balances.keys().filter(|a| ledger.moved.contains_key(*a) && *a != issuer) {
-        let known =
-            pairs.contains_key(account) || net.devnet.state().nodes.iter().any(|n| n.account.as_ref() == Some(account));
+        let of_node = || net.devnet.state().nodes.iter().any(|node| node.accounts().any(|own| own == account));
+        let known = pairs.contains_key(account) || of_node();
         assert!(known, "{account} had the asset and belongs to nobody");
     }
     for node in net.payers() {
-        let account = net.devnet.node(&node).expect("node").account.clone().expect("account");
+        let accounts: Vec<&String> = net.devnet.node(&node).expect("node").accounts().collect();
+        let purse = PURSE * i64::try_from(accounts.len()).expect("few");
         let of = |all: &BTreeMap<&str, i64>| all.get(node.as_str()).copied().unwrap_or(0);
         let (out, back) = (of(&deposited), of(&received));
-        let held = ledger.balances[&account].1;
-        eprintln!("{node:8} holds {held} = {PURSE} - {out} deposited + {back} landed");
-        assert_eq!(held, PURSE - out + back, "{node}");
+        let held: i64 = accounts.iter().map(|account| ledger.balances[*account].1).sum();
+        eprintln!("{node:8} holds {held} = {purse} - {out} deposited + {back} landed");
+        assert_eq!(held, purse - out + back, "{node}");
     }
 }
 
@@ -209,9 +210,12 @@ pub fn native_adds_up(net: &Net, ledger: &Ledger) {
     assert_eq!(native + fees, ledger.total_coins);
     assert_eq!(fees, ledger.fee_pool);
     for node in net.payers() {
-        let account = net.devnet.node(&node).expect("node").account.clone().expect("account");
-        let fees = ledger.fees.get(&account).copied().unwrap_or(0);
-        assert_eq!(ledger.balances[&account].0, NATIVE - fees, "{node}: {fees} in fees");
+        let accounts: Vec<&String> = net.devnet.node(&node).expect("node").accounts().collect();
+        let of = |account: &String| ledger.fees.get(account).copied().unwrap_or(0);
+        for account in &accounts {
+            assert_eq!(ledger.balances[*account].0, NATIVE - of(account), "{node}: what is gone went into fees");
+        }
+        let fees: i64 = accounts.iter().map(|account| of(account)).sum();
         // What it wrote down may be less: a crash between landing and noting leaves a fee unnoted, never one too many.
         let noted = net.books(&node).fees;
         eprintln!("{node:8} paid {fees} in fees, noted {noted}");

@@ -50,6 +50,7 @@ pub fn account() -> state::Account {
         state: state::AccountState::OutOfFundsNative,
         text: "x".into(),
         advice: "y".into(),
+        number: 0,
         spendable: Some(Amount(7)),
         native: None,
         seen_ms: 8,
@@ -94,6 +95,7 @@ impl Backend for Quiet {
                 reserve_escrows: zero,
             }),
             failed: Some(Refused { code: "MW-HZN-5".into(), text: "x".into() }),
+            accounts: vec![balance::Other { number: 1, account: "G".into(), ledger: None, failed: None }],
             paying: balance::Paying::default(),
             earning: balance::Earning::default(),
         })
@@ -165,6 +167,7 @@ impl Backend for Quiet {
             link: hex::encode(after.unwrap_or([3; 16])),
             role: links::LinkRole::Payer,
             partner: Some("0".repeat(40)),
+            account: 1,
             connected: true,
             closing: false,
             lanes: vec![lane],

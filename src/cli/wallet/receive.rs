@@ -1,7 +1,7 @@
 //! `magicwave wallet receive`: where to pay.
 use super::Output;
 use super::send::{amount_of, asset_of};
-use super::setup::Files;
+use super::setup::{Files, Which};
 use crate::error::{Error, Result};
 use crate::wallet::{Wallet, uri};
 use qrcode::QrCode;
@@ -14,6 +14,8 @@ use std::io::IsTerminal;
 pub struct Args {
     #[command(flatten)]
     pub files: Files,
+    #[command(flatten)]
+    pub which: Which,
     /// Ask for this amount
     #[arg(long, value_name = "AMOUNT")]
     amount: Option<String>,
@@ -29,7 +31,7 @@ pub fn run(args: &Args) -> Result<Output> {
     let ledger = args.files.ledger()?;
     let asset = asset_of(args.asset.as_deref(), &ledger.asset()?)?;
     let amount = args.amount.as_deref().map(amount_of).transpose()?;
-    let wallet = Wallet::of(&args.files.secret()?);
+    let wallet = Wallet::of(&args.files.secret()?).numbered(args.which.number())?;
     let account = wallet.account_id();
     let uri = uri::pay(&wallet.account(), &asset, amount, &ledger.passphrase);
     let mut text = format!("{account}\n{uri}\n");

@@ -45,7 +45,8 @@ pub async fn run(args: &Args) -> Result<Output> {
     };
     let (to, amount) = (account_of(&args.to)?, amount_of(&args.amount)?);
     let ledger = args.network.files.ledger()?;
-    let wish = Wish { to, asset: asset_of(args.asset.as_deref(), &ledger.asset()?)?, amount, memo };
+    let from = args.network.which.number();
+    let wish = Wish { from, to, asset: asset_of(args.asset.as_deref(), &ledger.asset()?)?, amount, memo };
     let purse = args.network.purse().await?;
     let journal = Journal::open(&args.network.files.path()?, &purse.network())?;
     match purse.settle(&journal).await? {
@@ -57,6 +58,9 @@ pub async fn run(args: &Args) -> Result<Output> {
         Settled::None => {}
     }
     let plan = purse.plan(wish, args.max_fee).await?;
+    if let Some(number) = purse.number_of(&to) {
+        eprintln!("That is account {number} of this wallet: everybody who reads the ledger will know the two for one.");
+    }
     if !args.yes {
         confirm(&question(&plan))?;
     }
@@ -71,7 +75,7 @@ fn question(plan: &Plan) -> String {
 }
 
 fn output(sent: &Sent, repeated: bool) -> Output {
-    let Wish { to, asset, amount, memo } = &sent.wish;
+    let Wish { from, to, asset, amount, memo } = &sent.wish;
     let mut text = format!("Sent: {}\n", describe(sent));
     if repeated {
         text += "An earlier run had sent it; nothing was sent now. To pay the same again, repeat the command.\n";
@@ -80,6 +84,7 @@ fn output(sent: &Sent, repeated: bool) -> Output {
         "hash": sent.hash,
         "ledger": sent.ledger,
         "fee": sent.fee.to_string(),
+        "account_number": from,
         "to": keys::account_id(to),
         "asset": asset,
         "amount": amount.to_string(),

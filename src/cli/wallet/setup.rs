@@ -1,8 +1,9 @@
 //! What all verbs of the wallet share: which files, which ledger, which passphrase.
 use crate::api::client::call;
-use crate::config::{GatewayConfig, Ledger, LedgerRoute, Wallet as WalletConfig};
+use crate::config::{GatewayConfig, Ledger, LedgerRoute, Role, Wallet as WalletConfig};
 use crate::error::{Error, Result};
 use crate::stellar::horizon::LoopbackAddr;
+use crate::stellar::keys::ACCOUNTS;
 use crate::wallet::ledger::{Purse, Reach};
 use crate::wallet::passphrase::{Passphrase, file_of};
 use crate::wallet::secret::Secret;
@@ -37,11 +38,28 @@ pub struct Files {
     pub json: bool,
 }
 
+/// Which of the wallet's accounts.
+#[derive(clap::Args, Debug)]
+pub struct Which {
+    /// Number of the wallet's account: partners that should not know of each other see different ones
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(..i64::from(ACCOUNTS)))]
+    pub account: Option<u8>,
+}
+
+impl Which {
+    /// The number; the first account when none is named.
+    pub fn number(&self) -> u8 {
+        self.account.unwrap_or(0)
+    }
+}
+
 /// The same with a ledger.
 #[derive(clap::Args, Debug)]
 pub struct Network {
     #[command(flatten)]
     pub files: Files,
+    #[command(flatten)]
+    pub which: Which,
     /// tor's SOCKS port, when the ledger is reached through tor [default: that of the running daemon]
     #[arg(long, value_name = "ADDR")]
     pub socks: Option<SocketAddr>,
@@ -51,6 +69,8 @@ pub struct Network {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
+    #[serde(skip)]
+    role: Option<Role>,
     wallet: WalletConfig,
     ledger: Ledger,
     api_socket: Option<PathBuf>,
@@ -69,8 +89,8 @@ impl Settings {
             Error::never("MW-CONF-2", format!("{}: {}", path.display(), error.to_string().trim_end()))
         };
         if toml::from_str::<toml::Table>(&text).map_err(form)?.contains_key("role") {
-            let config = GatewayConfig::load(path)?;
-            return Ok(Settings { wallet: config.wallet, ledger: config.ledger, api_socket: Some(config.api_socket) });
+            let GatewayConfig { role, wallet, ledger, api_socket, .. } = GatewayConfig::load(path)?;
+            return Ok(Settings { role: Some(role), wallet, ledger, api_socket: Some(api_socket) });
         }
         let settings: Settings = toml::from_str(&text).map_err(form)?;
         settings.ledger.route()?;
@@ -87,6 +107,11 @@ impl Files {
     /// The configured ledger. `MW-WALLET-40`: none is named.
     pub fn ledger(&self) -> Result<Ledger> {
         self.settings()?.map(|settings| settings.ledger).ok_or_else(no_gateway)
+    }
+
+    /// How many accounts of the wallet the configured node's partners may get to see.
+    pub fn accounts(&self) -> Result<u8> {
+        Ok(self.settings()?.map_or(1, |settings| settings.wallet.accounts(settings.role.unwrap_or(Role::Client))))
     }
 
     /// The socket of the configured daemon, when there is one.
@@ -150,7 +175,7 @@ impl Network {
                 Reach::Tor { socks: LoopbackAddr::try_from(socks)?, base }
             }
         };
-        let wallet = Wallet::of(&self.files.secret()?);
+        let wallet = Wallet::of(&self.files.secret()?).numbered(self.which.number())?;
         Purse::new(wallet, settings.ledger.passphrase, asset, reach)
     }
 }

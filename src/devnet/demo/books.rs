@@ -73,8 +73,10 @@ async fn read_once(net: &Devnet) -> Result<Picture> {
     let money = net.state().money.as_ref().ok_or_else(|| Error::never("MW-DEMO-2", "this network has no money"))?;
     let mut picture = Picture::default();
     for node in paid_nodes(net) {
-        if let Some(account) = &net.node(node)?.account {
-            picture.nodes.insert(node.to_owned(), balances(address, account).await?);
+        for account in net.node(node)?.accounts() {
+            let (asset, native) = balances(address, account).await?;
+            let held = picture.nodes.entry(node.to_owned()).or_default();
+            *held = (held.0 + asset, held.1 + native);
         }
         for link in lanes(&ask(net, node, "/api/status").await?, "payer") {
             let Some(escrow) = link["escrow"].as_str().and_then(key) else { continue };

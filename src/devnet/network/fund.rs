@@ -1,8 +1,8 @@
-//! Accounts of the network: an issuer that can take nothing back, and one account with a trustline for each wallet.
+//! Accounts of the network: an issuer that can take nothing back, and accounts with a trustline for each wallet.
 use super::http;
 use super::node_config::seed_file;
 use super::state::{MoneyView, NodeView};
-use super::topology::Topology;
+use super::topology::{Role, Topology};
 use crate::error::{Error, Result};
 use crate::stellar::asset::Asset;
 use crate::stellar::keys::{SecretSeed, account_id};
@@ -28,20 +28,26 @@ const BATCH: usize = 16;
 /// Fee offered per operation, native stroops.
 const FEE: u32 = 1_000;
 
-/// A wallet and the units that its account shall hold.
+/// Accounts of a client or a site with money: conflux takes two guards, and the network has two exits.
+const SEVERAL: usize = 2;
+
+/// An account of a wallet and the units that it shall hold.
 pub struct Purse {
-    wallet: Wallet,
+    key: SecretSeed,
     asset: Stroops,
 }
 
-/// Makes the wallet of every node that takes part in payments and notes its account.
+/// Makes the wallet of every node that takes part in payments and notes its accounts.
 pub fn wallets(topology: &Topology, nodes: &mut [NodeView]) -> Result<Vec<Purse>> {
     let mut purses = Vec::new();
     for (spec, node) in topology.nodes.iter().zip(nodes) {
         let Some(funding) = spec.funding else { continue };
         let wallet = Wallet::load_or_create(&seed_file(node))?;
-        node.account = Some(wallet.account_id());
-        purses.push(Purse { wallet, asset: funding.asset });
+        let several = matches!(spec.role, Role::Client | Role::Site) && !funding.asset.is_zero();
+        let keys = wallet.account_keys().iter().take(if several { SEVERAL } else { 1 });
+        let mut ids = keys.clone().map(|key| account_id(&key.public()));
+        (node.account, node.more_accounts) = (ids.next(), ids.collect());
+        purses.extend(keys.map(|key| Purse { key: key.clone(), asset: funding.asset }));
     }
     Ok(purses)
 }
@@ -64,16 +70,15 @@ pub async fn fund(ledger: SocketAddr, state_dir: &Path, purses: &[Purse]) -> Res
         if i == 0 {
             operations.push(ops::set_flags(None, ops::AUTH_IMMUTABLE, 0));
         }
-        let keys: Vec<_> = part.iter().map(|p| p.wallet.account_key()).collect();
-        for (purse, key) in part.iter().zip(&keys) {
-            let account = key.public();
+        for purse in part {
+            let account = purse.key.public();
             operations.push(ops::create_account(None, &account, NATIVE));
             operations.push(ops::change_trust(Some(&account), &asset, Stroops::MAX));
             if !purse.asset.is_zero() {
                 operations.push(ops::payment(None, &account, &asset, purse.asset));
             }
         }
-        let signers: Vec<_> = std::iter::once(&issuer).chain(&keys).collect();
+        let signers: Vec<_> = std::iter::once(&issuer).chain(part.iter().map(|purse| &purse.key)).collect();
         submit(ledger, &batch(&source, operations)?.sign(&signers)?.to_xdr()?).await?;
     }
     Ok(MoneyView { passphrase, asset_code: ASSET.into(), issuer: id })

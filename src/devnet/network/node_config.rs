@@ -49,7 +49,7 @@ pub fn of(spec: &NodeSpec, node: &NodeView, state: &State) -> Result<GatewayConf
         api_socket: node.api_socket.clone().ok_or_else(|| missing("API socket"))?,
         api_listen: None,
         api_origins: Vec::new(),
-        wallet: Wallet { seed_file: seed_file(node), passphrase_file: None },
+        wallet: Wallet { seed_file: seed_file(node), passphrase_file: None, accounts: None },
         ledger: ledger_of(role, ledger.address, money),
         offer: (role != config::Role::Client).then(offer).transpose()?,
         pay: (role == config::Role::Client).then(|| pay(spec.locks)).transpose()?,

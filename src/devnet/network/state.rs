@@ -50,11 +50,19 @@ pub struct NodeView {
     pub gateway: Option<PathBuf>,
     /// Socket of its local API, when it takes part.
     pub api_socket: Option<PathBuf>,
-    /// Its account on the ledger, when it takes part.
+    /// Its first account on the ledger, when it takes part.
     pub account: Option<String>,
+    /// Further accounts of its wallet that were made.
+    #[serde(default)]
+    pub more_accounts: Vec<String>,
 }
 
 impl NodeView {
+    /// All its accounts on the ledger.
+    pub fn accounts(&self) -> impl Iterator<Item = &String> {
+        self.account.iter().chain(&self.more_accounts)
+    }
+
     /// The node before ports and keys are known.
     pub fn planned(spec: &NodeSpec, state_dir: &Path) -> Self {
         let dir = state_dir.join(&spec.name);
@@ -77,6 +85,7 @@ impl NodeView {
             gateway: pays("gateway.toml"),
             api_socket: pays("api.sock"),
             account: None,
+            more_accounts: Vec::new(),
             dir,
         }
     }

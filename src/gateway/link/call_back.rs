@@ -94,7 +94,7 @@ impl Links {
     fn ask_back(&self, circ: CircuitId, link: Id, out: &mut Out) {
         let Some(circuit) = self.circuits.get(&circ) else { return };
         // Without a signer: unlike a service we want this link or none.
-        let hello = LinkHello { signer: [0; 32], ..self.hello(Role::Payee, Some(link)) };
+        let hello = LinkHello { signer: [0; 32], ..self.hello(Role::Payee, Some(link), 0) };
         out.effects.push(Effect::Send { circ, hop: circuit.hop, message: Message::LinkHello(hello) });
     }
 
@@ -168,7 +168,7 @@ impl Links {
         for dial in self.dials.values_mut().filter(|d| d.link == Some(hello.link)) {
             dial.due_ms = dial.due_ms.max(now_ms.saturating_add(pause)); // the accept is on its way
         }
-        let answer = self.hello(Role::Payer, Some(hello.link));
+        let answer = self.hello(Role::Payer, Some(hello.link), 0);
         self.say(&hello.link, Message::LinkHello(answer), out);
         Ok(())
     }

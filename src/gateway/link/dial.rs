@@ -52,16 +52,19 @@ pub(super) struct Dial {
     pub wanted: bool,
     /// When somebody asked last; 0: before this process began.
     pub wish_ms: u64,
+    /// Number of the account that we name while there is no link.
+    pub own: u8,
 }
 
 impl Dial {
     pub(super) fn new(link: Option<Id>, wanted: bool) -> Self {
-        Dial { link, circ: None, token: None, due_ms: 0, tries: 0, wanted, wish_ms: 0 }
+        Dial { link, circ: None, token: None, due_ms: 0, tries: 0, wanted, wish_ms: 0, own: 0 }
     }
 }
 
 impl Links {
-    /// Makes sure that a link with an open escrow towards `relay` exists or is being made. Idempotent.
+    /// Makes sure that a link with an open escrow towards `relay` exists or is being made. Idempotent, and to be
+    /// repeated: there is no new link before our accounts were looked at.
     pub fn want_payee(&mut self, now_ms: u64, rng: &mut impl Rng, relay: RelayId, out: &mut Out) {
         if let Some(link) = self.link_with(&relay, Role::Payer).filter(|l| l.row.dials).map(|l| l.row.id) {
             if self.is_closing(&link) {
@@ -70,7 +73,7 @@ impl Links {
             self.plan_if_needed(now_ms, &link, out);
             self.dials.entry((relay, Role::Payer)).or_insert_with(|| Dial::new(Some(link), true));
         } else if !self.dials.contains_key(&(relay, Role::Payer)) {
-            if !self.has_room(Partner::Relay(relay)) {
+            if !self.has_room(Partner::Relay(relay)) || !self.knows_accounts() {
                 return;
             }
             let mut id = Id::default();
@@ -91,7 +94,8 @@ impl Links {
         self.dial(now_ms, relay, role, out);
     }
 
-    /// Asks `relay` to pay us over a link (a service asks the exit before it). Idempotent.
+    /// Asks `relay` to pay us over a link (a service asks the exit before it). Idempotent, and to be repeated as
+    /// `want_payee`.
     pub fn want_payer(&mut self, now_ms: u64, _rng: &mut impl Rng, relay: RelayId, out: &mut Out) {
         let known = self.link_with(&relay, Role::Payee).filter(|l| l.row.dials).map(|l| l.row.id);
         if known.is_none() && !self.dials.contains_key(&(relay, Role::Payee)) {
@@ -99,12 +103,14 @@ impl Links {
             let open = |((_, role), d): (&(RelayId, Role), &Dial)| {
                 *role == Role::Payee && d.link.is_none() && d.tries < MAX_WISH_TRIES
             };
-            if !self.has_room(Partner::Anonymous) || self.dials.iter().filter(|d| open(*d)).count() >= MAX_WISHES {
+            let full = self.dials.iter().filter(|d| open(*d)).count() >= MAX_WISHES;
+            if full || !self.has_room(Partner::Anonymous) || !self.knows_accounts() {
                 return;
             }
             self.dials.retain(|(_, role), d| *role != Role::Payee || d.link.is_some() || d.tries < MAX_WISH_TRIES);
         }
-        self.dials.entry((relay, Role::Payee)).or_insert_with(|| Dial::new(known, true));
+        let own = self.account_for(Partner::Relay(relay), Role::Payee);
+        self.dials.entry((relay, Role::Payee)).or_insert_with(|| Dial { own, ..Dial::new(known, true) });
         self.wish(now_ms, relay, Role::Payee, out);
     }
 
@@ -133,7 +139,7 @@ impl Links {
             Readiness::Closing
         } else if self.open_lane(&link.row.id).is_some() {
             Readiness::Ready
-        } else if self.opening.no_funds {
+        } else if self.own(link.row.own).no_funds {
             Readiness::NoFunds
         } else if self.lanes_of(&link.row.id).any(|lane| lane.state.is_opening()) {
             Readiness::Opening
@@ -171,6 +177,7 @@ impl Links {
             dropped: false,
             closing: false,
             by_period: false,
+            own: self.account_for(partner, Role::Payer),
         }
     }
 
@@ -183,14 +190,14 @@ impl Links {
         if !dial.wanted || now_ms < dial.due_ms || agreed || (dial.token.is_some() && !stuck) {
             return;
         }
-        let (circ, link) = (dial.circ, dial.link);
+        let (circ, link, own) = (dial.circ, dial.link, dial.own);
         let pause = self.limits.backoff_ms(dial.tries);
         let Some(dial) = self.dials.get_mut(&(relay, role)) else { return };
         if let Some(circ) = circ {
             dial.tries = dial.tries.saturating_add(1);
             dial.due_ms = now_ms.saturating_add(pause);
             let hop = self.circuits.get(&circ).map_or(1, |c| c.hop);
-            let hello = Message::LinkHello(self.hello(role, link));
+            let hello = Message::LinkHello(self.hello(role, link, own));
             out.effects.push(Effect::Send { circ, hop, message: hello });
         } else {
             dial.token = Some((token, now_ms));
@@ -224,12 +231,12 @@ impl Links {
         }
         dial.circ = Some(news.circ);
         dial.due_ms = now_ms.saturating_add(pause);
-        let link = dial.link;
+        let (link, own) = (dial.link, dial.own);
         self.circuits.insert(news.circ, Circuit { link: None, hop: news.hop, end: news.end, ours: true });
         if let (Role::Payer, Some(id)) = (role, link) {
             self.bind(now_ms, id, news.circ, out);
         }
-        let hello = self.hello(role, link);
+        let hello = self.hello(role, link, own);
         out.effects.push(Effect::Send { circ: news.circ, hop: news.hop, message: Message::LinkHello(hello) });
     }
 

@@ -4,7 +4,7 @@ use super::limits::VERSION;
 use super::links::{Link, Links};
 use super::rows::{LinkRow, Partner, Role};
 use crate::gateway::core::message::{Id, LinkAccept, LinkHello, Message, RefusalCode};
-use crate::gateway::port::{CircuitId, Effect, Out, Row};
+use crate::gateway::port::{CircuitId, Effect, Out, RelayId, Row};
 use rand::Rng;
 
 impl Links {
@@ -69,8 +69,9 @@ impl Links {
         }
     }
 
-    /// Our hello: as payer for `link`, as payee to ask for one (zeros: a new one).
-    pub(super) fn hello(&self, role: Role, link: Option<Id>) -> LinkHello {
+    /// Our hello: as payer for `link`, as payee to ask for one (zeros: a new one). It names the link's account of ours, or
+    /// that of number `own` while there is no link.
+    pub(super) fn hello(&self, role: Role, link: Option<Id>, own: u8) -> LinkHello {
         let known = link.and_then(|id| self.links.get(&id));
         let signer = match (role, known) {
             (_, Some(link)) => crate::stellar::keys::SecretSeed::public(&link.signer),
@@ -83,7 +84,7 @@ impl Links {
             asset: self.me.asset(),
             link: link.unwrap_or_default(),
             payer: role == Role::Payer,
-            account: self.me.account(),
+            account: self.me.account(known.map_or(own, |link| link.row.own)),
             signer,
             deposit: known.map_or(self.limits.deposit, |l| l.row.deposit),
             period: known.map_or(self.limits.period_secs, |l| l.row.period),
@@ -108,7 +109,7 @@ impl Links {
         if hello.asset != self.me.asset() {
             return Err(RefusalCode::WRONG_ASSET);
         }
-        if hello.account == self.me.account() {
+        if self.me.number_of(&hello.account).is_some() {
             return Err(RefusalCode::UNEXPECTED); // our own circuit came back to us
         }
         if hello.payer {
@@ -159,7 +160,7 @@ impl Links {
             return self.call_back(now_ms, circ, relay, hello.link, out);
         }
         match self.links.get_mut(&hello.link) {
-            None => self.take_payer(now_ms, partner, wish.is_some(), hello),
+            None => self.take_payer(now_ms, partner, wish, hello),
             Some(link) if link.row.partner != partner => {
                 self.index.forget_link(&link.row);
                 link.row.partner = partner;
@@ -179,7 +180,7 @@ impl Links {
         let Some(link) = self.links.get(&hello.link) else { return Err(RefusalCode::INTERNAL) };
         let accept = LinkAccept {
             link: hello.link,
-            account: self.me.account(),
+            account: self.me.account(link.row.own),
             signer: link.signer.public(),
             link_key: link.row.key,
             link_tag: link.row.tag,
@@ -205,13 +206,14 @@ impl Links {
         Ok(())
     }
 
-    fn take_payer(&mut self, now_ms: u64, partner: Partner, dials: bool, hello: &LinkHello) {
+    fn take_payer(&mut self, now_ms: u64, partner: Partner, wish: Option<(RelayId, Role)>, hello: &LinkHello) {
+        let asked = wish.and_then(|key| self.dials.get(&key)).map(|dial| dial.own);
         let secrets = self.me.secrets(&hello.link, &hello.account);
         let row = LinkRow {
             id: hello.link,
             role: Role::Payee,
             partner,
-            dials,
+            dials: wish.is_some(),
             account: hello.account,
             signer: hello.signer,
             key: secrets.key,
@@ -222,6 +224,7 @@ impl Links {
             dropped: false,
             closing: false,
             by_period: true,
+            own: asked.unwrap_or_else(|| self.account_for(partner, Role::Payee)),
         };
         let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
         self.add_link(link);
@@ -246,7 +249,7 @@ impl Links {
             if !asked || self.links.get(&id).is_some_and(|l| l.row.account != hello.account) {
                 return Err(RefusalCode::UNEXPECTED);
             }
-            let answer = self.hello(Role::Payer, Some(id)); // asked again: the same answer
+            let answer = self.hello(Role::Payer, Some(id), 0); // asked again: the same answer
             self.say(&id, Message::LinkHello(answer), out);
             return Ok(());
         }
@@ -273,7 +276,7 @@ impl Links {
         };
         self.circuits.insert(circ, Circuit { link: None, hop: 0, end: from, ours: false });
         self.bind(now_ms, id, circ, out);
-        let answer = self.hello(Role::Payer, Some(id));
+        let answer = self.hello(Role::Payer, Some(id), 0);
         self.say(&id, Message::LinkHello(answer), out);
         Ok(())
     }
@@ -295,7 +298,7 @@ impl Links {
         if link.tentative {
             // A service named its account in its hello; nobody else may take its place.
             let other = link.row.account != [0; 32] && link.row.account != accept.account;
-            if taken || other || accept.account == self.me.account() {
+            if taken || other || self.me.number_of(&accept.account).is_some() {
                 return Err(RefusalCode::DUPLICATE_CONFLICT);
             }
             self.index.forget_link(&link.row);

@@ -6,7 +6,7 @@ use crate::gateway::port::AccountView;
 use crate::stellar::adaptor::LockSecret;
 use crate::stellar::asset::Asset;
 use crate::stellar::escrow_check;
-use crate::stellar::keys::SecretSeed;
+use crate::stellar::keys::{ACCOUNTS, SecretSeed};
 use crate::stellar::network::NetworkId;
 use crate::stellar::template::{self, EscrowTerms, NetTerms, Source};
 use crate::units::Stroops;
@@ -24,12 +24,13 @@ const RECLAIM_OPS: u64 = 3;
 /// Reserves that the payer lends to an escrow: two for the account, its trustline, two signers.
 pub(super) const ESCROW_RESERVES: u64 = 5;
 
-/// The account that pays and is paid, and the wallet that all other keys come from: one signer per link, one key per
+/// The accounts that pay and are paid, and the wallet that all other keys come from: one signer per link, one key per
 /// escrow.
 #[derive(Clone, Debug)]
 pub struct Identity {
     wallet: Wallet,
-    account: SecretSeed,
+    /// How many of the wallet's accounts new links may have.
+    accounts: u8,
     network: NetworkId,
     asset: Asset,
 }
@@ -41,13 +42,29 @@ pub(super) struct LinkSecrets {
 }
 
 impl Identity {
-    /// The wallet's account on `network`, its links in `asset`.
+    /// The wallet's first account on `network`, its links in `asset`.
     pub fn new(wallet: Wallet, network: NetworkId, asset: Asset) -> Self {
-        Identity { account: wallet.account_key(), wallet, network, asset }
+        Identity { accounts: 1, wallet, network, asset }
     }
-    /// Our account.
-    pub fn account(&self) -> AccountKey {
-        self.account.public()
+    /// New links may have any of the first `accounts` of the wallet.
+    pub fn with_accounts(self, accounts: u8) -> Self {
+        Identity { accounts: accounts.clamp(1, ACCOUNTS), ..self }
+    }
+    /// How many accounts new links may have.
+    pub(super) fn accounts(&self) -> u8 {
+        self.accounts
+    }
+    /// Our account of this number; the first one for a number that no wallet has.
+    pub fn account(&self, number: u8) -> AccountKey {
+        self.wallet.account_keys().get(usize::from(number)).map_or_else(|| self.wallet.account(), SecretSeed::public)
+    }
+    /// The number of an account of ours.
+    pub(super) fn number_of(&self, account: &AccountKey) -> Option<u8> {
+        self.wallet.number_of(account)
+    }
+    fn key(&self, account: &AccountKey) -> SecretSeed {
+        let ours = self.wallet.account_keys().iter().find(|key| key.public() == *account);
+        ours.cloned().unwrap_or_else(|| self.wallet.account_key())
     }
     /// The network, as messages name it.
     pub fn network(&self) -> [u8; 8] {
@@ -92,7 +109,7 @@ impl Identity {
     }
     /// What the partners agreed on for a lane.
     pub(super) fn terms(&self, link: &LinkRow, lane: &EscrowRow, signer: &SecretSeed) -> EscrowTerms {
-        let (own, other) = ((signer.public(), self.account()), (link.signer, link.account));
+        let (own, other) = ((signer.public(), self.account(lane.own)), (link.signer, link.account));
         let (payer, payee) = if lane.role == Role::Payer { (own, other) } else { (other, own) };
         EscrowTerms {
             network: self.network,
@@ -107,17 +124,19 @@ impl Identity {
             period_secs: lane.period,
         }
     }
-    /// O1 for the escrow of `index`, `sequence` being that of our account as it stands.
-    pub(super) fn open(&self, index: u32, sequence: i64, fee: u64) -> Result<Tx> {
-        let source = self.source(sequence, fee, OPEN_OPS);
-        let escrow = self.escrow_key(index);
-        let signed = template::open(&source, &escrow.public(), &self.asset)?.sign(&[&self.account, &escrow])?;
+    /// O1 for a lane's escrow, `sequence` being that of our account as it stands.
+    pub(super) fn open(&self, lane: &EscrowRow, sequence: i64, fee: u64) -> Result<Tx> {
+        let source = self.source(self.account(lane.own), sequence, fee, OPEN_OPS);
+        let escrow = self.escrow_key(lane.index);
+        let signed = template::open(&source, &escrow.public(), &self.asset)?;
+        let signed = signed.sign(&[&self.key(&source.account), &escrow])?;
         Ok(Tx { hash: signed.hash(), envelope: signed.to_xdr()?, sequence: sequence.saturating_add(1), fee })
     }
     /// F in its fee bump; checks the payee's signature on R.
     pub(super) fn fund(&self, terms: &EscrowTerms, index: u32, refund: &Signature, fee: u64) -> Result<Tx> {
-        let inner = template::complete_fund(terms, &self.escrow_key(index), &self.account, refund)?;
-        self.bump(&inner, terms.funded_sequence(), fee)
+        let own = self.key(&terms.payer_account);
+        let inner = template::complete_fund(terms, &self.escrow_key(index), &own, refund)?;
+        self.bump(&own, &inner, terms.funded_sequence(), fee)
     }
     /// The flush of an epoch in its fee bump: a claim that the payer signed; `max_time` 0 for a plain one.
     pub(super) fn flush(
@@ -135,7 +154,7 @@ impl Identity {
             0 => template::complete_claim(terms, epoch, cumulative, &signature, signer)?,
             max_time => template::LockedClaim { epoch, cumulative, max_time }.complete(terms, &signature, signer)?,
         };
-        self.bump(&inner, terms.claim_sequence(epoch)?, fee)
+        self.bump(&self.key(&terms.payee_account), &inner, terms.claim_sequence(epoch)?, fee)
     }
     /// R in its fee bump; checks the payee's signature.
     pub(super) fn refund(
@@ -146,7 +165,7 @@ impl Identity {
         fee: u64,
     ) -> Result<Tx> {
         let inner = template::complete_refund(terms, signer, signature)?;
-        self.bump(&inner, terms.refund_sequence(), fee)
+        self.bump(&self.key(&terms.payer_account), &inner, terms.refund_sequence(), fee)
     }
     /// Our signature over the close of an escrow that we are paid from.
     pub(super) fn sign_close(&self, terms: &EscrowTerms, signer: &SecretSeed, epoch: u32) -> Result<Signature> {
@@ -155,7 +174,7 @@ impl Identity {
     /// The close in its fee bump; checks the payee's signature.
     pub(super) fn close(&self, terms: &EscrowTerms, signer: &SecretSeed, close: &Close, fee: u64) -> Result<Tx> {
         let inner = template::complete_close(terms, close.epoch, signer, &close.signature)?;
-        self.bump(&inner, terms.claim_sequence(close.epoch)?, fee)
+        self.bump(&self.key(&terms.payer_account), &inner, terms.claim_sequence(close.epoch)?, fee)
     }
     /// Our two signatures over what settles both directions, as the one that is asked: as payer of the inward escrow and
     /// as payee of the outward one.
@@ -176,8 +195,9 @@ impl Identity {
         others: &[Signature; 2],
         fee: u64,
     ) -> Result<Tx> {
-        let inner = template::complete_net(terms, &self.account, payee, payer, others)?;
-        self.bump(&inner, terms.sequence, fee)
+        let own = self.wallet.account_key();
+        let inner = template::complete_net(terms, &own, payee, payer, others)?;
+        self.bump(&own, &inner, terms.sequence, fee)
     }
     /// Takes `rest` out of E after R and merges E, `sequence` being that of our account as it stands.
     pub(super) fn reclaim(
@@ -188,18 +208,18 @@ impl Identity {
         sequence: i64,
         fee: u64,
     ) -> Result<Tx> {
-        let source = self.source(sequence, fee, RECLAIM_OPS);
-        let signed = template::reclaim(&source, terms, rest)?.sign(&[&self.account, signer])?;
+        let source = self.source(terms.payer_account, sequence, fee, RECLAIM_OPS);
+        let signed = template::reclaim(&source, terms, rest)?.sign(&[&self.key(&source.account), signer])?;
         Ok(Tx { hash: signed.hash(), envelope: signed.to_xdr()?, sequence: sequence.saturating_add(1), fee })
     }
-    /// Our account as source of a transaction with its next number.
-    fn source(&self, sequence: i64, fee: u64, operations: u64) -> Source {
+    /// An account of ours as source of a transaction with its next number.
+    fn source(&self, account: AccountKey, sequence: i64, fee: u64, operations: u64) -> Source {
         let fee_per_op = u32::try_from(fee / operations).unwrap_or(u32::MAX / 8).max(template::BASE_FEE);
-        Source { network: self.network, account: self.account(), sequence, fee_per_op, max_time: 0 }
+        Source { network: self.network, account, sequence, fee_per_op, max_time: 0 }
     }
-    fn bump(&self, inner: &template::Signed, sequence: i64, fee: u64) -> Result<Tx> {
+    fn bump(&self, own: &SecretSeed, inner: &template::Signed, sequence: i64, fee: u64) -> Result<Tx> {
         let fee = i64::try_from(fee).unwrap_or(i64::MAX);
-        let bump = template::fee_bump(inner, &self.account(), fee)?.sign(&[&self.account])?;
+        let bump = template::fee_bump(inner, &own.public(), fee)?.sign(&[own])?;
         Ok(Tx { hash: bump.hash(), envelope: bump.to_xdr()?, sequence, fee: fee.unsigned_abs() })
     }
     /// Native stroops that our account can spend: its balance less what the ledger holds back and what is promised.

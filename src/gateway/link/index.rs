@@ -49,6 +49,8 @@ pub(super) struct Index {
     tags: Names<[u8; 8], Id>,
     relays: Names<RelayId, Id>,
     paying: BTreeSet<AccountKey>,
+    /// Links by the number of the account of ours that their partner sees; those of the first one are all others.
+    owned: BTreeSet<(u8, Id)>,
     /// Lanes with a lock.
     locked: BTreeSet<AccountKey>,
     /// By our end and our own name of the payment.
@@ -62,6 +64,9 @@ impl Index {
     /// A link is there, or has another tag or partner.
     pub fn link(&mut self, row: &LinkRow) {
         self.tags.insert(row.tag, row.id);
+        if row.own != 0 {
+            self.owned.insert((row.own, row.id));
+        }
         if let Partner::Relay(relay) = row.partner {
             self.relays.insert(relay, row.id);
         }
@@ -70,9 +75,15 @@ impl Index {
     /// A link is gone, or is about to have another tag or partner.
     pub fn forget_link(&mut self, row: &LinkRow) {
         self.tags.remove(&row.tag, &row.id);
+        self.owned.remove(&(row.own, row.id));
         if let Partner::Relay(relay) = row.partner {
             self.relays.remove(&relay, &row.id);
         }
+    }
+
+    /// Links whose partner sees another account than our first one, with its number.
+    pub fn owned(&self) -> &BTreeSet<(u8, Id)> {
+        &self.owned
     }
 
     /// A lane is there.

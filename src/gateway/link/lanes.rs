@@ -75,7 +75,8 @@ impl Links {
         if not_now || self.lanes_of(id).any(|l| l.state.is_opening()) || self.may_open(now_ms, id) != Verdict::Open {
             return;
         }
-        let spare = self.lanes.values().find(|l| l.row.state == EscrowState::Spare).map(|l| l.row.clone());
+        let mut spares = self.lanes.values().map(|l| &l.row).filter(|lane| lane.state == EscrowState::Spare);
+        let spare = spares.find(|lane| lane.own == row.own).cloned();
         let lane = match spare {
             Some(old) => {
                 EscrowRow { created: old.created, ..EscrowRow::new(old.escrow, &row, old.index, EscrowState::Created) }

@@ -13,10 +13,10 @@ const SPACE_MASK: u64 = 0xffff << 48;
 /// What a tag stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// How does our account stand?
-    Own,
+    /// How does our account of this number stand?
+    Own(u8),
     /// The same, only to know.
-    Purse,
+    Purse(u8),
     /// Take the lane's transaction.
     Submit(AccountKey),
     /// Is the lane's transaction in a ledger?
@@ -59,10 +59,10 @@ impl Links {
         }
     }
 
-    pub(super) fn ask_own(&mut self, now_ms: u64, out: &mut Out) {
-        let tag = self.tag(Ask::Own);
-        self.opening.busy = Some((tag, now_ms));
-        let account = self.me.account();
+    pub(super) fn ask_own(&mut self, now_ms: u64, own: u8, out: &mut Out) {
+        let tag = self.tag(Ask::Own(own));
+        self.own_mut(own).waits = Some((tag, now_ms));
+        let account = self.me.account(own);
         out.effects.push(Effect::Ledger(LedgerCall::Account { tag, account }));
     }
 
@@ -86,8 +86,8 @@ impl Links {
     }
 
     pub(super) fn ask_sequence(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
-        let own = self.lanes.get(&escrow).is_some_and(|l| l.row.state.uses_own_number());
-        let account = if own { self.me.account() } else { escrow };
+        let lane = self.lanes.get(&escrow).map(|l| &l.row).filter(|row| row.state.uses_own_number());
+        let account = lane.map_or(escrow, |row| self.me.account(row.own));
         self.ask(now_ms, Ask::Sequence(escrow), &escrow, |tag| LedgerCall::Account { tag, account }, out);
     }
 
@@ -96,13 +96,18 @@ impl Links {
     }
 
     pub(super) fn ask_home(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
-        let account = self.me.account();
+        let account = self.home_of(&escrow);
         self.ask(now_ms, Ask::Home(escrow), &escrow, |tag| LedgerCall::Account { tag, account }, out);
     }
 
     pub(super) fn ask_destination(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
-        let account = self.me.account();
+        let account = self.home_of(&escrow);
         self.ask(now_ms, Ask::Destination(escrow), &escrow, |tag| LedgerCall::Account { tag, account }, out);
+    }
+
+    /// Our own account at the end of a lane.
+    fn home_of(&self, escrow: &AccountKey) -> AccountKey {
+        self.me.account(self.lanes.get(escrow).map_or(0, |l| l.row.own))
     }
 
     pub(super) fn ask_history(&mut self, now_ms: u64, escrow: AccountKey, out: &mut Out) {
@@ -124,19 +129,20 @@ impl Links {
         let ask = self.asks.remove(&answer.tag);
         self.heard(now_ms, ask, &answer.result);
         let Some(ask) = ask else { return true };
-        if ask == Ask::Purse {
-            self.on_purse(now_ms);
+        if let Ask::Purse(own) = ask {
+            self.on_purse(now_ms, own);
             return true;
         }
-        if ask == Ask::Own {
-            self.opening.busy = None;
+        if let Ask::Own(own) = ask {
+            let account = self.own_mut(own);
+            account.waits = None;
             if let LedgerResult::Account(view) = &answer.result {
-                self.own_sequence = self.own_sequence.max(view.sequence);
+                account.sequence = account.sequence.max(view.sequence);
             }
             match answer.result {
-                LedgerResult::Account(view) => self.on_own_account(now_ms, &view, out),
-                LedgerResult::NotFound => self.wait_for_funds(now_ms, true),
-                _ => self.wait_for_funds(now_ms, false),
+                LedgerResult::Account(view) => self.on_own_account(now_ms, own, &view, out),
+                LedgerResult::NotFound => self.wait_for_funds(now_ms, own, true),
+                _ => self.wait_for_funds(now_ms, own, false),
             }
             return true;
         }

@@ -11,7 +11,7 @@ use super::rows::{EscrowRow, EscrowState, Held, LinkRow, Partner, Role};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{AccountKey, Claim, Id, Message, RefusalCode};
 use crate::gateway::port::{CircuitId, Effect, MoneyEvent, Out, RelayId, Row};
-use crate::stellar::keys::SecretSeed;
+use crate::stellar::keys::{ACCOUNTS, SecretSeed};
 use crate::stellar::template::EscrowTerms;
 use crate::units::Stroops;
 use serde::Serialize;
@@ -35,13 +35,10 @@ pub struct Links {
     pub(super) counter: u64,
     /// The next escrow's counter; as durable as the rows, which are written before their key is used.
     pub(super) next_index: u32,
-    pub(super) opening: Opening,
     /// A settlement of both directions that we are about to propose or have proposed; one at a time.
     pub(super) net: Option<super::net::NetWish>,
     /// When a client whose circuit ends here paid us last, unix milliseconds; 0: not since the start.
     pub(super) backed_ms: u64,
-    /// The highest sequence number of our account that a ledger showed.
-    pub(super) own_sequence: i64,
     /// Left in escrows that are over.
     pub(super) stranded: Stroops,
     /// The last lane and the last link that a tick looked after.
@@ -50,21 +47,12 @@ pub struct Links {
     pub(super) rest_ms: u64,
     /// What became of locks of ours, until it is taken; at most one per lane and lock.
     pub(super) news: Vec<LockNews>,
-    /// Our account as the ledger last showed it.
-    pub(super) own: Own,
-}
-
-/// The queue for our own account's sequence number: one transaction of it is in flight at a time.
-#[derive(Debug, Default)]
-pub(super) struct Opening {
-    /// Tag of the question how our account stands, and when it was asked.
-    pub busy: Option<(u64, u64)>,
-    /// Not before.
-    pub due_ms: u64,
-    /// Failed tries since the last success.
-    pub tries: u32,
-    /// The last look found too little.
-    pub no_funds: bool,
+    /// Our accounts by number, as the ledger last showed them.
+    pub(super) own: Vec<Own>,
+    /// Since when the ledger was asked in vain, 0 = it was not.
+    pub(super) deaf_since_ms: u64,
+    /// A lane that is over was paid on.
+    pub(super) paid: bool,
 }
 
 /// A link and what need not survive a restart.
@@ -134,6 +122,8 @@ pub struct LinkSummary {
     pub role: Role,
     /// The other end.
     pub partner: Partner,
+    /// Number of the account of ours that the other end sees.
+    pub own: u8,
     /// Is there a circuit to the partner?
     pub connected: bool,
     /// We close it.
@@ -234,7 +224,8 @@ impl EscrowRow {
 }
 
 impl Links {
-    /// All links from their rows. `MW-LINK-1`: an escrow row without its link.
+    /// All links from their rows. `MW-LINK-1`: an escrow row without its link; `MW-LINK-2`: one of an account that no
+    /// wallet has.
     pub fn load(me: Identity, limits: Limits, rows: Vec<LinkRow>, escrows: Vec<EscrowRow>) -> Result<Links> {
         let mut all = Links {
             me,
@@ -249,16 +240,20 @@ impl Links {
             asks: HashMap::new(),
             counter: 0,
             next_index: 0,
-            opening: Opening::default(),
             net: None,
             backed_ms: 0,
-            own_sequence: 0,
             stranded: Stroops::ZERO,
             looked: ([0; 32], [0; 16]),
             rest_ms: 0,
             news: Vec::new(),
-            own: Own::default(),
+            own: std::iter::repeat_with(Own::default).take(ACCOUNTS.into()).collect(),
+            deaf_since_ms: 0,
+            paid: false,
         };
+        if rows.iter().map(|row| row.own).chain(escrows.iter().map(|row| row.own)).any(|own| own >= ACCOUNTS) {
+            let text = "The store has a link of an account that this wallet has not; a newer version wrote it.";
+            return Err(Error::never("MW-LINK-2", text));
+        }
         for row in rows.into_iter().filter(|row| !row.dropped) {
             let link = all.link_of(row);
             all.add_link(link);
@@ -269,7 +264,9 @@ impl Links {
             }
             let own = row.state.tx().filter(|_| row.state.uses_own_number()).or(row.net_tx());
             if let Some(tx) = own {
-                all.own_sequence = all.own_sequence.max(tx.sequence.saturating_sub(1));
+                let sequence = tx.sequence.saturating_sub(1);
+                let own = all.own_mut(row.own);
+                own.sequence = own.sequence.max(sequence);
             }
             // A row from before deposits came back: E is still there, and the refund is signed.
             let forgotten = row.state == EscrowState::Spent && row.role == Role::Payer && row.returned.is_none();
@@ -330,6 +327,7 @@ impl Links {
             link: link.row.id,
             role: link.row.role,
             partner: link.row.partner,
+            own: link.row.own,
             connected: link.circ.is_some(),
             closing: link.row.closing,
             lanes: self.lanes_of(&link.row.id).map(lane).collect(),
@@ -397,7 +395,7 @@ impl Links {
     fn strand(&mut self, row: &EscrowRow) {
         if row.role == Role::Payer {
             self.stranded = self.stranded.add(row.tied_up()).unwrap_or(Stroops::MAX);
-            self.own.paid |= !row.total.is_zero();
+            self.paid |= !row.total.is_zero();
         }
     }
 

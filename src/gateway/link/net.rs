@@ -75,7 +75,8 @@ impl Links {
     /// Do this lane and that link join us with the same relay, one each way?
     pub(super) fn pair(&self, id: &Id, row: &EscrowRow) -> bool {
         let (Some(a), Some(b)) = (self.links.get(id), self.links.get(&row.link)) else { return false };
-        let relay = matches!(a.row.partner, Partner::Relay(_));
+        // Relays have one account; N has its number.
+        let relay = matches!(a.row.partner, Partner::Relay(_)) && (a.row.own, b.row.own) == (0, 0);
         relay && a.row.partner == b.row.partner && a.row.account == b.row.account && a.row.role != b.row.role
     }
 

@@ -4,6 +4,7 @@ use super::links::{Lane, Links};
 use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, EscrowOffer, EscrowRef, Id, Message, RefundSigned, RefusalCode};
 use crate::gateway::port::{AccountView, Out};
+use crate::stellar::keys::ACCOUNTS;
 use crate::stellar::template::BASE_FEE;
 use crate::units::Stroops;
 
@@ -24,66 +25,71 @@ impl Links {
             .fold(self.limits.liquidity_total.saturating_sub(self.stranded), Stroops::saturating_sub)
     }
 
-    /// The planned lane that is next: its partner is there.
-    fn next_planned(&self) -> Option<EscrowRow> {
+    /// The planned lane of an account that is next: its partner is there.
+    fn next_planned(&self, own: u8) -> Option<EscrowRow> {
         let connected = |row: &EscrowRow| self.links.get(&row.link).is_some_and(|l| l.circ.is_some());
-        let rows = self.paying_lanes().map(|l| &l.row);
+        let rows = self.paying_lanes().map(|l| &l.row).filter(|row| row.own == own);
         rows.filter(|r| r.state == EscrowState::Planned && connected(r)).min_by_key(|r| r.index).cloned()
     }
 
-    /// Asks how our account stands when a lane waits and no transaction of the account is in flight.
+    /// Asks how an account of ours stands when a lane waits for its number and no transaction of it is in flight.
     pub(super) fn pump_openings(&mut self, now_ms: u64, out: &mut Out) {
-        let in_flight = self.net_holds_number() || self.paying_lanes().any(|l| l.row.state.uses_own_number());
-        if in_flight || self.opening.busy.is_some() || now_ms < self.opening.due_ms {
-            return;
-        }
-        let planned = self.next_planned().is_some();
-        self.opening.no_funds &= planned;
-        if planned || self.net_waits() || self.next_reclaim(now_ms).is_some() {
-            self.ask_own(now_ms, out);
+        for own in 0..ACCOUNTS {
+            let nets = own == 0 && self.net_holds_number();
+            let in_flight = nets || self.paying_lanes().any(|l| l.row.own == own && l.row.state.uses_own_number());
+            let account = self.own(own);
+            if in_flight || account.waits.is_some() || now_ms < account.due_ms {
+                continue;
+            }
+            let planned = self.next_planned(own).is_some();
+            self.own_mut(own).no_funds &= planned;
+            if planned || own == 0 && self.net_waits() || self.next_reclaim(now_ms, own).is_some() {
+                self.ask_own(now_ms, own, out);
+            }
         }
     }
 
     /// No or not enough funds: tried again by itself, so that a topped-up wallet needs nobody's hand.
-    pub(super) fn wait_for_funds(&mut self, now_ms: u64, no_funds: bool) {
-        self.opening.no_funds |= no_funds;
-        self.opening.due_ms = now_ms.saturating_add(self.limits.backoff_ms(self.opening.tries));
+    pub(super) fn wait_for_funds(&mut self, now_ms: u64, own: u8, no_funds: bool) {
+        let pause = self.limits.backoff_ms(self.own(own).tries);
+        let account = self.own_mut(own);
+        account.no_funds |= no_funds;
+        account.due_ms = now_ms.saturating_add(pause);
         // The pause for funds stays short: 8 times the least.
-        self.opening.tries =
-            if no_funds { (self.opening.tries + 1).min(3) } else { self.opening.tries.saturating_add(1) };
+        account.tries = if no_funds { (account.tries + 1).min(3) } else { account.tries.saturating_add(1) };
     }
 
     /// Our account as it stands: signs what empties the next lane that is over, else O1 for the next one, if there is
     /// enough.
-    pub(super) fn on_own_account(&mut self, now_ms: u64, view: &AccountView, out: &mut Out) {
-        if let Some((lane, rest)) = self.next_reclaim(now_ms) {
+    pub(super) fn on_own_account(&mut self, now_ms: u64, own: u8, view: &AccountView, out: &mut Out) {
+        if let Some((lane, rest)) = self.next_reclaim(now_ms, own) {
             return self.begin_reclaim(now_ms, lane, rest, view.sequence, out);
         }
-        if self.net_waits() {
+        if own == 0 && self.net_waits() {
             return self.propose_net(now_ms, view.sequence, out);
         }
-        let Some(mut lane) = self.next_planned() else { return };
+        let Some(mut lane) = self.next_planned(own) else { return };
         let promised = self.paying_lanes().map(|l| &l.row).filter(|r| {
             use EscrowState::{Created, Creating, Funding};
-            r.role == Role::Payer && matches!(r.state, Creating { .. } | Created | Funding { .. })
+            r.own == own && r.role == Role::Payer && matches!(r.state, Creating { .. } | Created | Funding { .. })
         });
         let (count, promised) =
             promised.fold((1u64, lane.deposit.get()), |(n, sum), r| (n + 1, sum.saturating_add(r.deposit.get())));
         let mut native = count.saturating_mul(ESCROW_RESERVES * self.limits.base_reserve + FEE_RESERVE);
-        native = native.saturating_add(self.kept_for_flushes());
+        native = native.saturating_add(self.kept_for_flushes(own));
         if self.me.is_native() {
             native = native.saturating_add(promised);
         }
         let short = Identity::spendable_native(view, self.limits.base_reserve) < native
             || !self.me.is_native() && self.me.balance(view) < promised;
         if short {
-            return self.wait_for_funds(now_ms, true);
+            return self.wait_for_funds(now_ms, own, true);
         }
-        let Ok(tx) = self.me.open(lane.index, view.sequence, OPEN_FEE) else {
-            return self.wait_for_funds(now_ms, false);
+        let Ok(tx) = self.me.open(&lane, view.sequence, OPEN_FEE) else {
+            return self.wait_for_funds(now_ms, own, false);
         };
-        self.opening.no_funds = false;
-        self.opening.tries = 0;
+        let account = self.own_mut(own);
+        (account.no_funds, account.tries) = (false, 0);
         lane.state = EscrowState::Creating { tx };
         let escrow = lane.escrow;
         self.save(lane, out);
@@ -91,8 +97,8 @@ impl Links {
     }
 
     /// Native stroops that no opening may use up: strangers ask for openings, and without fees what we are paid is lost.
-    pub(super) fn kept_for_flushes(&self) -> u64 {
-        let pays_us = |l: &&Lane| l.row.role == Role::Payee && l.row.state.is_usable();
+    pub(super) fn kept_for_flushes(&self, own: u8) -> u64 {
+        let pays_us = |l: &&Lane| l.row.own == own && l.row.role == Role::Payee && l.row.state.is_usable();
         let lanes = 1 + self.lanes.values().filter(pays_us).count() as u64;
         self.limits.fee_ceiling.saturating_mul(FLUSHES_KEPT).saturating_mul(lanes)
     }

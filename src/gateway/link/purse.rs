@@ -1,4 +1,5 @@
-//! What we have: our own account as the ledger last showed it, what is in escrows, and what the operator set aside.
+//! What we have: our own accounts as the ledger last showed them and which partner sees which, what is in escrows, and
+//! what the operator set aside.
 use super::identity::{ESCROW_RESERVES, Identity};
 use super::ledger::Ask;
 use super::limits::ASK_TIMEOUT_MS;
@@ -7,26 +8,48 @@ use super::open_payer::FEE_RESERVE;
 use super::rows::{EscrowRow, EscrowState, Partner, Role};
 use crate::gateway::core::policy::Purse;
 use crate::gateway::port::{AccountView, Effect, LedgerCall, LedgerResult, Out};
+use crate::stellar::keys::ACCOUNTS;
 use crate::units::Stroops;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// Our account is read so often, and more often while it holds too little: a top-up is to be seen soon.
+/// An account that is used is read so often, and more often while it holds too little: a top-up is to be seen soon.
 const LOOK_MS: u64 = 60_000;
 const LOOK_SHORT_MS: u64 = 10_000;
+/// One that no link has yet.
+const LOOK_IDLE_MS: u64 = 600_000;
 
-/// Our account between two looks.
+/// An account of ours between two looks, and the queue for its sequence number: one transaction of it is in flight at a
+/// time.
 #[derive(Debug, Default)]
 pub(super) struct Own {
-    /// Payment asset and free native asset, and when they were read. An account that is not there holds nothing.
-    held: Option<(Stroops, u64, u64)>,
-    /// Tag of the question that is open, and when it was asked.
+    held: Option<Held>,
+    /// Tag of the question how it stands that is asked only to know, and when it was asked.
     busy: Option<(u64, u64)>,
-    due_ms: u64,
-    /// Since when the ledger was asked in vain, 0 = it was not.
-    deaf_since_ms: u64,
-    /// A lane that is over was paid on.
-    pub(super) paid: bool,
+    /// When that was answered, and whether there was too little for an escrow.
+    looked: Option<(u64, bool)>,
+    /// The same for the question before its next transaction.
+    pub waits: Option<(u64, u64)>,
+    /// No such question before.
+    pub due_ms: u64,
+    /// Failed tries since the last success.
+    pub tries: u32,
+    /// The last look found too little.
+    pub no_funds: bool,
+    /// The highest sequence number that a ledger showed.
+    pub sequence: i64,
+}
+
+/// What an account holds. One that is not there holds nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    asset: Stroops,
+    /// Native stroops above what the ledger holds back.
+    native: u64,
+    /// It can be given the payment asset.
+    takes: bool,
+    /// Unix milliseconds.
+    at_ms: u64,
 }
 
 /// The operator's money in escrows. Stroops of the payment asset unless it says native.
@@ -75,22 +98,41 @@ pub struct PayeeLiquidity {
 }
 
 impl Links {
-    /// Every answer of the ledger tells that it can be reached, and some how our account stands.
+    pub(super) fn own(&self, number: u8) -> &Own {
+        &self.own[usize::from(number) % self.own.len()]
+    }
+
+    pub(super) fn own_mut(&mut self, number: u8) -> &mut Own {
+        let numbers = self.own.len();
+        &mut self.own[usize::from(number) % numbers]
+    }
+
+    /// Numbers of the accounts that links have.
+    pub(super) fn accounts_in_use(&self) -> BTreeSet<u8> {
+        let owned = self.index.owned();
+        let first = (self.links.len() > owned.len()).then_some(0);
+        owned.iter().map(|(number, _)| *number).chain(first).collect()
+    }
+
+    /// Every answer of the ledger tells that it can be reached, and some how an account of ours stands.
     pub(super) fn heard(&mut self, now_ms: u64, ask: Option<Ask>, result: &LedgerResult) {
         if let LedgerResult::Unknown { .. } = result {
-            if self.own.deaf_since_ms == 0 {
-                self.own.deaf_since_ms = now_ms.max(1);
+            if self.deaf_since_ms == 0 {
+                self.deaf_since_ms = now_ms.max(1);
             }
             return;
         }
-        self.own.deaf_since_ms = 0;
-        match result {
-            LedgerResult::Account(view) if view.account == self.me.account() => {
+        self.deaf_since_ms = 0;
+        match (result, ask) {
+            (LedgerResult::Account(view), _) => {
+                let Some(number) = self.me.number_of(&view.account) else { return };
                 let native = Identity::spendable_native(view, self.limits.base_reserve);
-                self.own.held = Some((self.balance(view, native), native, now_ms));
+                let held =
+                    Held { asset: self.balance(view, native), native, takes: self.me.can_hold(view), at_ms: now_ms };
+                self.own_mut(number).held = Some(held);
             }
-            LedgerResult::NotFound if matches!(ask, Some(Ask::Own | Ask::Purse)) => {
-                self.own.held = Some((Stroops::ZERO, 0, now_ms));
+            (LedgerResult::NotFound, Some(Ask::Own(number) | Ask::Purse(number))) => {
+                self.own_mut(number).held = Some(Held { at_ms: now_ms, ..Held::default() });
             }
             _ => {}
         }
@@ -101,35 +143,103 @@ impl Links {
         Stroops::new(held).unwrap_or(Stroops::MAX)
     }
 
-    /// Reads our account when that was not done for a while.
-    pub(super) fn look_at_purse(&mut self, now_ms: u64, out: &mut Out) {
-        if let Some((tag, since)) = self.own.busy {
+    /// Reads the accounts that links have or may get, each when that was not done for a while.
+    pub(super) fn look_at_purses(&mut self, now_ms: u64, out: &mut Out) {
+        let used = self.accounts_in_use();
+        let numbers: Vec<u8> =
+            (0..ACCOUNTS).filter(|number| *number < self.me.accounts() || used.contains(number)).collect();
+        for number in numbers {
+            let own = self.own(number);
+            let due = own.looked.map_or(0, |(at_ms, short)| {
+                let idle = number != 0 && own.held.is_some() && !used.contains(&number);
+                at_ms.saturating_add(if idle {
+                    LOOK_IDLE_MS
+                } else if short {
+                    LOOK_SHORT_MS
+                } else {
+                    LOOK_MS
+                })
+            });
+            if now_ms >= due {
+                self.look_at_purse(now_ms, number, out);
+            }
+        }
+    }
+
+    fn look_at_purse(&mut self, now_ms: u64, number: u8, out: &mut Out) {
+        if let Some((tag, since)) = self.own(number).busy {
             if now_ms < since.saturating_add(ASK_TIMEOUT_MS) {
                 return;
             }
             self.asks.remove(&tag);
             self.heard(now_ms, None, &LedgerResult::Unknown { why: String::new() });
         }
-        if now_ms < self.own.due_ms {
-            return;
-        }
-        let tag = self.tag(Ask::Purse);
-        self.own.busy = Some((tag, now_ms));
-        out.effects.push(Effect::Ledger(LedgerCall::Account { tag, account: self.me.account() }));
+        let tag = self.tag(Ask::Purse(number));
+        self.own_mut(number).busy = Some((tag, now_ms));
+        out.effects.push(Effect::Ledger(LedgerCall::Account { tag, account: self.me.account(number) }));
     }
 
     /// The answer to that.
-    pub(super) fn on_purse(&mut self, now_ms: u64) {
-        self.own.busy = None;
-        let purse = self.purse();
+    pub(super) fn on_purse(&mut self, now_ms: u64, number: u8) {
+        let purse = self.purse_of(number);
         let short = purse.asset.is_none_or(|asset| asset < purse.deposit)
             || purse.native.is_none_or(|native| native < purse.escrow_native);
-        self.own.due_ms = now_ms.saturating_add(if short { LOOK_SHORT_MS } else { LOOK_MS });
+        let own = self.own_mut(number);
+        (own.busy, own.looked) = (None, Some((now_ms, short)));
     }
 
-    /// What there is to pay with.
+    /// The account that a new partner gets to see: the one that it saw before, else one of its own while there is one
+    /// that serves, else one that the fewest others see. A service's first account stands in its offers: it comes last.
+    pub(super) fn account_for(&self, partner: Partner, role: Role) -> u8 {
+        if self.me.accounts() == 1 {
+            return 0;
+        }
+        let mut seen: BTreeMap<u8, HashSet<Partner>> = BTreeMap::new();
+        for link in self.links.values() {
+            if link.row.partner == partner && partner != Partner::Anonymous {
+                return link.row.own;
+            }
+            seen.entry(link.row.own).or_default().insert(link.row.partner);
+        }
+        let serves = |number: &u8| {
+            let purse = self.purse_of(*number);
+            let Some(held) = self.own(*number).held else { return false };
+            match role {
+                Role::Payer => held.asset >= purse.deposit && purse.native >= Some(purse.escrow_native),
+                Role::Payee => held.takes && held.native >= self.kept_for_flushes(*number),
+            }
+        };
+        let others = |number: &u8| seen.get(number).map_or(0, HashSet::len);
+        let offered = |number: &u8| *number == 0 && role == Role::Payee;
+        let numbers = (0..self.me.accounts()).filter(serves);
+        numbers.min_by_key(|number| (offered(number), others(number), *number)).unwrap_or(0)
+    }
+
+    /// Every account that a new link may have was looked at.
+    pub(super) fn knows_accounts(&self) -> bool {
+        self.me.accounts() == 1 || (0..self.me.accounts()).all(|number| self.own(number).held.is_some())
+    }
+
+    /// What there is to pay with on the account that is worst off, of those whose partners are there; while none is, on
+    /// the best one.
     pub fn purse(&self) -> Purse {
-        let payers = || self.lanes.values().map(|lane| &lane.row).filter(|row| row.role == Role::Payer);
+        if self.me.accounts() == 1 && self.index.owned().is_empty() {
+            return self.purse_of(0);
+        }
+        let used: BTreeSet<u8> = self.links.values().filter(|l| l.circ.is_some()).map(|l| l.row.own).collect();
+        let worth = |purse: &Purse| (purse.asset.map(|asset| asset.add(purse.in_escrows).ok()), purse.native);
+        let of = |number| self.purse_of(number);
+        let worst = used.into_iter().map(of).min_by_key(worth);
+        worst
+            .or_else(|| {
+                (0..self.me.accounts()).map(of).max_by_key(|purse| (worth(purse), std::cmp::Reverse(purse.own)))
+            })
+            .unwrap_or_default()
+    }
+
+    fn purse_of(&self, number: u8) -> Purse {
+        let payers = || self.paying_lanes().map(|lane| &lane.row);
+        let ours = || payers().filter(|row| row.own == number);
         let sum = |amounts: &mut dyn Iterator<Item = Stroops>| {
             amounts.fold(Stroops::ZERO, |sum, amount| sum.add(amount).unwrap_or(Stroops::MAX))
         };
@@ -138,19 +248,21 @@ impl Links {
             use EscrowState::{Created, Creating, Funding};
             matches!(row.state, Creating { .. } | Created | Funding { .. })
         };
-        let waits = sum(&mut payers().filter(promised).map(|row| row.deposit));
+        let waits = sum(&mut ours().filter(promised).map(|row| row.deposit));
         let open = |row: &&EscrowRow| matches!(row.state, EscrowState::Funded | EscrowState::Open);
-        let left = sum(&mut payers().filter(open).map(|row| self.capacity(row).saturating_sub(row.total)));
+        let left = sum(&mut ours().filter(open).map(|row| self.capacity(row).saturating_sub(row.total)));
         let native_deposit = if self.me.is_native() { self.limits.deposit.get() } else { 0 };
+        let held = self.own(number).held;
         Purse {
-            asset: self.own.held.map(|(asset, ..)| asset.saturating_sub(waits)),
-            native: self.own.held.map(|(_, native, _)| native.saturating_sub(self.kept_for_flushes())),
-            seen_ms: self.own.held.map_or(0, |(.., at)| at),
+            own: number,
+            asset: held.map(|held| held.asset.saturating_sub(waits)),
+            native: held.map(|held| held.native.saturating_sub(self.kept_for_flushes(number))),
+            seen_ms: held.map_or(0, |held| held.at_ms),
             in_escrows: left.add(waits).unwrap_or(Stroops::MAX),
             deposit: self.limits.deposit,
             escrow_native: (ESCROW_RESERVES * self.limits.base_reserve + FEE_RESERVE).saturating_add(native_deposit),
-            paid: self.own.paid || payers().any(|row| !row.total.is_zero()),
-            deaf_since_ms: self.own.deaf_since_ms,
+            paid: self.paid || payers().any(|row| !row.total.is_zero()),
+            deaf_since_ms: self.deaf_since_ms,
         }
     }
 

@@ -143,8 +143,9 @@ impl Links {
 
     /// The lane that is next to be emptied, and what is in it. It takes our account's next sequence number, so it
     /// waits in the same queue as the openings, before them: it brings funds.
-    pub(super) fn next_reclaim(&self, now_ms: u64) -> Option<(EscrowRow, Stroops)> {
-        let ready = self.paying_lanes().filter(|l| l.row.state == EscrowState::Refunded && now_ms >= l.due_ms);
+    pub(super) fn next_reclaim(&self, now_ms: u64, own: u8) -> Option<(EscrowRow, Stroops)> {
+        let ours = self.paying_lanes().filter(|l| l.row.own == own);
+        let ready = ours.filter(|l| l.row.state == EscrowState::Refunded && now_ms >= l.due_ms);
         let next = ready.filter(|l| l.rest.is_some()).min_by_key(|l| l.row.index)?;
         Some((next.row.clone(), next.rest?))
     }
@@ -252,9 +253,10 @@ impl Links {
     pub(super) fn on_home(&mut self, now_ms: u64, lane: EscrowRow, view: &AccountView, out: &mut Out) {
         let escrow = lane.escrow;
         let gone = self.lanes.get(&escrow).is_some_and(|l| l.gone >= MAX_LOOKS);
-        let newer = view.sequence >= self.own_sequence && view.latest_ledger >= lane.created;
+        let own = self.own_mut(lane.own);
+        let newer = view.sequence >= own.sequence && view.latest_ledger >= lane.created;
         if newer {
-            self.own_sequence = view.sequence;
+            own.sequence = view.sequence;
         }
         // A flush that nobody finds may have landed before E went: what E showed last says so, or it is looked up for
         // another period.

@@ -70,6 +70,9 @@ pub struct LinkRow {
     /// Payee: the period is part of what our signing key is derived from. Not so in rows from before that.
     #[serde(default)]
     pub by_period: bool,
+    /// Number of the account of ours that the partner sees.
+    #[serde(default)]
+    pub own: u8,
 }
 
 /// Durable state of a lane: one escrow account of a link.
@@ -85,6 +88,9 @@ pub struct EscrowRow {
     pub role: Role,
     /// Payer: counter that E's key is derived from, never used twice. Payee: order of arrival.
     pub index: u32,
+    /// Number of the account of ours that opened E, or that it pays.
+    #[serde(default)]
+    pub own: u8,
     /// Ledger that created E, 0 = not yet known.
     pub created: u32,
     /// What is deposited.
@@ -440,6 +446,7 @@ impl EscrowRow {
             link: link.id,
             role: link.role,
             index,
+            own: link.own,
             created: 0,
             deposit: link.deposit,
             period: link.period,

@@ -34,7 +34,7 @@ impl Links {
             return self.ask_refused(now_ms, escrow, out);
         }
         if code.contains("insufficient_balance") && row.state.is_opening() {
-            self.opening.no_funds = true;
+            self.own_mut(row.own).no_funds = true;
         }
         self.pause(now_ms, &escrow);
     }
@@ -55,7 +55,7 @@ impl Links {
 
     fn with_fee(&self, row: &EscrowRow, old: &Tx, fee: u64) -> Option<Tx> {
         match &row.state {
-            EscrowState::Creating { .. } => self.me.open(row.index, old.sequence.checked_sub(1)?, fee).ok(),
+            EscrowState::Creating { .. } => self.me.open(row, old.sequence.checked_sub(1)?, fee).ok(),
             EscrowState::Funding { .. } => self.me.fund(&self.terms(row)?, row.index, &row.refund?, fee).ok(),
             EscrowState::Refunding { .. } => self.refund_at(row, fee),
             EscrowState::Reclaiming { rest, .. } => self.reclaim_at(row, *rest, old.sequence.checked_sub(1)?, fee),
@@ -93,9 +93,10 @@ impl Links {
             (EscrowState::Creating { .. }, None) => {
                 // O1 is made anew with the next number and for the same E: should the first one be in a ledger that
                 // this server has not seen, the second one fails and E is read again.
+                let own = row.own;
                 row.state = EscrowState::Planned;
                 self.save(row, out);
-                self.wait_for_funds(now_ms, false);
+                self.wait_for_funds(now_ms, own, false);
             }
             (state, view) if state.is_returning() => {
                 self.on_return_fate(now_ms, row, view, Fate { over: true, fee: None }, out)

@@ -53,7 +53,7 @@ impl Links {
         }
         self.end_net_wish(now_ms, out);
         self.pump_openings(now_ms, out);
-        self.look_at_purse(now_ms, out);
+        self.look_at_purses(now_ms, out);
         let dials: Vec<_> = self.dials.keys().copied().collect();
         for (relay, role) in dials {
             self.dial(now_ms, relay, role, out);
@@ -97,9 +97,11 @@ impl Links {
     /// A question whose answer got lost is asked again.
     fn forget_asks(&mut self, now_ms: u64, lanes: &[AccountKey]) {
         let old = |(_, since): (u64, u64)| now_ms >= since.saturating_add(ASK_TIMEOUT_MS);
-        if let Some((tag, _)) = self.opening.busy.filter(|busy| old(*busy)) {
-            self.opening.busy = None;
-            self.asks.remove(&tag);
+        for own in &mut self.own {
+            if let Some((tag, _)) = own.waits.filter(|waits| old(*waits)) {
+                own.waits = None;
+                self.asks.remove(&tag);
+            }
         }
         for escrow in lanes {
             let Some(lane) = self.lanes.get_mut(escrow) else { continue };

@@ -70,6 +70,17 @@ impl Purse {
         Ok(Purse { wallet, passphrase, asset, reach, ledger })
     }
 
+    /// The same wallet's account of this number, over streams of its own. Errors as `new`, and `MW-WALLET-41`.
+    pub fn numbered(&self, number: u8) -> Result<Self> {
+        let wallet = self.wallet.clone().numbered(number)?;
+        Purse::new(wallet, self.passphrase.clone(), self.asset, self.reach.clone())
+    }
+
+    /// The number of an account of this wallet.
+    pub fn number_of(&self, account: &AccountKey) -> Option<u8> {
+        self.wallet.number_of(account)
+    }
+
     /// The payment asset.
     pub fn asset(&self) -> &Asset {
         &self.asset

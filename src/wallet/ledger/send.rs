@@ -32,6 +32,9 @@ const LEAST: u64 = 2 * BASE_RESERVE;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wish {
+    /// Number of the wallet's account that pays.
+    #[serde(default)]
+    pub from: u8,
     /// To whom.
     #[serde(with = "account_text")]
     pub to: AccountKey,
@@ -136,7 +139,7 @@ impl Purse {
     /// `MW-WALLET-33`: refused, nothing moved; `MW-WALLET-34`: it failed on the ledger and cost its fee;
     /// `MW-WALLET-35`: its end is unknown, and the same command again finds it out.
     pub async fn send(&self, journal: &Journal, plan: &Plan) -> Result<Sent> {
-        let Wish { to, asset, amount, memo } = &plan.wish;
+        let Wish { to, asset, amount, memo, .. } = &plan.wish;
         let operation =
             if plan.creates { ops::create_account(None, to, *amount) } else { ops::payment(None, to, asset, *amount) };
         let unsigned = template::batch_with_memo(&plan.source, vec![operation], memo.to_xdr()?)?;

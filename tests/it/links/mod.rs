@@ -1,4 +1,5 @@
 //! Links wired back to back over the embedded ledger: opening, claims, flushes, crashes, hostile partners.
+mod accounts;
 #[cfg(feature = "node")]
 mod books;
 mod claims;

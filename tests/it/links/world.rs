@@ -61,6 +61,8 @@ pub struct Node {
     pub links: Links,
     pub relay: Option<RelayId>,
     pub wallet: Wallet,
+    /// Accounts of the wallet that partners may see.
+    pub accounts: u8,
     pub limits: Limits,
     link_rows: BTreeMap<Id, String>,
     escrow_rows: BTreeMap<AccountKey, String>,
@@ -159,6 +161,7 @@ impl World {
                 links,
                 relay,
                 wallet,
+                accounts: 1,
                 limits: limits.clone(),
                 link_rows: BTreeMap::new(),
                 escrow_rows: BTreeMap::new(),
@@ -248,7 +251,8 @@ impl World {
     /// The process of a node ends and another begins, with what is durable.
     pub fn restart(&mut self, node: usize) {
         let (links, lanes) = (self.link_rows(node), self.lanes(node));
-        self.nodes[node].links = load(&self.nodes[node].wallet, &self.nodes[node].limits, links, lanes);
+        let Node { wallet, accounts, limits, .. } = &self.nodes[node];
+        self.nodes[node].links = load_with(*accounts, wallet, limits, links, lanes);
         self.nodes[node].crashes += 1;
         self.queue.retain(|(of, _)| *of != node);
         self.waiting.retain(|(of, ..)| *of != node);
@@ -371,6 +375,10 @@ pub fn relay_id(number: usize) -> RelayId {
 }
 
 pub fn load(wallet: &Wallet, limits: &Limits, links: Vec<LinkRow>, lanes: Vec<EscrowRow>) -> Links {
-    let me = Identity::new(wallet.clone(), network(), asset());
+    load_with(1, wallet, limits, links, lanes)
+}
+
+pub fn load_with(accounts: u8, wallet: &Wallet, limits: &Limits, links: Vec<LinkRow>, lanes: Vec<EscrowRow>) -> Links {
+    let me = Identity::new(wallet.clone(), network(), asset()).with_accounts(accounts);
     Links::load(me, limits.clone(), links, lanes).expect("own rows")
 }

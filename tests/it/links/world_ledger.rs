@@ -9,15 +9,28 @@ use magicwave::units::Stroops;
 
 impl World {
     pub fn create(&mut self, node: usize, native: u64) {
-        let key = self.nodes[node].wallet.account_key();
+        self.create_numbered(node, 0, native);
+    }
+
+    /// Another account of a node's wallet.
+    pub fn create_numbered(&mut self, node: usize, number: u8, native: u64) {
+        let key = self.numbered(node, number);
         self.transact(&SecretSeed::from_bytes(&network().0), |source| {
             template::create_account(source, &key.public(), amount(native)).expect("create")
         });
         self.transact(&key, |source| template::change_trust(source, &asset(), Stroops::MAX).expect("trust"));
     }
 
+    pub fn numbered(&self, node: usize, number: u8) -> SecretSeed {
+        self.nodes[node].wallet.account_keys()[usize::from(number)].clone()
+    }
+
     pub fn fund(&mut self, node: usize, stroops: u64) {
-        let to = self.nodes[node].wallet.account();
+        self.fund_numbered(node, 0, stroops);
+    }
+
+    pub fn fund_numbered(&mut self, node: usize, number: u8, stroops: u64) {
+        let to = self.numbered(node, number).public();
         self.transact(&issuer(), |source| template::payment(source, &to, &asset(), amount(stroops)).expect("payment"));
     }
 

@@ -131,6 +131,7 @@ pub fn link(id: u8) -> LinkRow {
         dropped: false,
         closing: false,
         by_period: false,
+        own: 0,
     }
 }
 

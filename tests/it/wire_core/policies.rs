@@ -211,6 +211,7 @@ fn facts() -> Facts {
         tor_up: true,
         credit_left: true,
         purse: Purse {
+            own: 0,
             asset: Some(amount(1_000)),
             native: Some(1_000),
             seen_ms: 9_990_000,

@@ -32,6 +32,7 @@ pub(super) fn rows(number: u32, deposit: Stroops, period: u32, now_ms: u64) -> [
         dropped: false,
         closing: false,
         by_period: true,
+        own: 0,
     };
     let paid = Stroops::new(PAID).unwrap_or(Stroops::ZERO);
     let mut lane = EscrowRow::new(escrow, &link, 0, EscrowState::Open);

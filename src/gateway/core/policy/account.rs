@@ -37,6 +37,8 @@ pub struct Account {
     pub text: &'static str,
     /// What to do, one sentence; empty when nothing is to be done.
     pub advice: &'static str,
+    /// Number of the account that this is about: of several in use the one that is worst off.
+    pub own: u8,
     /// Payment asset on the account and in open escrows, stroops; none before the first look.
     pub spendable: Option<Stroops>,
     /// Native asset above what the ledger holds back, stroops; none before the first look.
@@ -50,6 +52,8 @@ pub struct Account {
 /// What a node's links know of its money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purse {
+    /// Number of the account, of several the one that is worst off.
+    pub own: u8,
     /// Payment asset on the account, stroops; none before the first look.
     pub asset: Option<Stroops>,
     /// Native asset above what the ledger holds back and what is kept for fees of what stands; none before the first
@@ -99,6 +103,7 @@ impl Account {
             state,
             text,
             advice,
+            own: purse.own,
             spendable: purse.asset.map(|asset| asset.add(purse.in_escrows).unwrap_or(Stroops::MAX)),
             native: purse.native,
             seen_ms: purse.seen_ms,
