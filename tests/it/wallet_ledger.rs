@@ -157,6 +157,53 @@ async fn a_payment_whose_answer_is_lost_is_found_by_the_same_command_and_not_pai
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_accounts_of_one_wallet_are_opened_shown_and_paid_from_one_by_one() {
+    let (world, bank, client, account) = ready().await;
+    let issuer = world.account("issuer");
+    let made = world.run(&client, &["fund", "--account", "1"]).await.ok();
+    let second = made["account"].as_str().expect("G…").to_owned();
+    assert!(made["created"] == true && second != account, "{made}");
+    world.run(&bank, &["send", &second, "7", "--yes"]).await.ok();
+
+    let shown = world.run(&client, &["show"]).await.ok();
+    assert_eq!((shown["account"].as_str(), shown["number"].as_u64()), (Some(account.as_str()), Some(0)));
+    let others: Vec<_> = shown["others"].as_array().expect("others").iter().collect();
+    assert_eq!(others.iter().map(|other| other["number"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(2)]);
+    assert_eq!(others[0]["account"], second.as_str());
+    assert_eq!(
+        (&others[0]["holdings"]["assets"][0]["balance"], &others[1]["holdings"]),
+        (&"7.0000000".into(), &Value::Null)
+    );
+    let text = run(&["show", "--gateway", client.gateway.to_str().expect("text")], "").await;
+    assert!(text.out.contains(&format!("{second} (number 1): 7.0000000 MWT, ")), "{}", text.out);
+    assert!(text.out.contains("(number 2): not there yet"), "{}", text.out);
+
+    // The same payment from another account is another payment, also while the first one's end is unknown.
+    world.deaf.store(true, Ordering::SeqCst);
+    let pay = ["send", issuer.as_str(), "2", "--yes"];
+    assert_eq!(world.run(&client, &pay).await.failed(), (6, "MW-WALLET-35".into()));
+    world.deaf.store(false, Ordering::SeqCst);
+    let numbered = [&pay[..], &["--account", "1"]].concat();
+    let paid = world.run(&client, &numbered).await.ok();
+    assert_eq!((paid["account_number"].as_u64(), paid["repeated"].as_bool()), (Some(1), Some(false)));
+    let of = |value: &Value| value["holdings"]["assets"][0]["balance"].as_str().expect("text").to_owned();
+    let one = world.run(&client, &["show", "--account", "1"]).await.ok();
+    assert_eq!(
+        (of(&one).as_str(), one["number"].as_u64(), &one["others"]),
+        ("5.0000000", Some(1), &Value::Array(vec![]))
+    );
+    assert_eq!(world.balance(&client, "MWT").await, "98.0000000");
+    let history = world.run(&client, &["history", "--account", "1"]).await.ok();
+    assert_eq!(history["entries"].as_array().expect("entries").iter().filter(|it| it["asset"] != "native").count(), 2);
+
+    // Between two of one's own it is said what that tells.
+    let moved = world.run(&client, &["send", &second, "1", "--yes"]).await;
+    assert!(moved.err.contains("account 1 of this wallet"), "{moved:?}");
+    let odd = world.run(&client, &["show", "--account", "16"]).await;
+    assert!(odd.code == 2 && odd.err.contains("16 is not in 0..16"), "{odd:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_payment_that_never_got_there_is_sent_again_as_it_was() {
     let (world, _, client, _) = ready().await;
     let issuer = world.account("issuer");

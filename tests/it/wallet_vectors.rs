@@ -1,5 +1,7 @@
 //! Words, seeds and keys against the figures that SEP-5 publishes.
 use magicwave::stellar::keys::account_id;
+use magicwave::wallet::Wallet;
+use magicwave::wallet::secret::Secret;
 use magicwave::wallet::sep5::{self, Phrase};
 use serde_json::Value;
 
@@ -28,6 +30,20 @@ fn words_lead_to_the_seeds_and_keys_that_sep_5_publishes() {
             assert_eq!(account_id(&derived.public()), key[1].as_str().expect("G…"));
             assert_eq!(*derived.expose(), key[2].as_str().expect("S…"));
         }
+    }
+}
+
+#[test]
+fn a_wallet_of_words_has_the_accounts_that_sep_5_publishes() {
+    for test in vectors().into_iter().filter(|test| text(test, "password").is_empty()) {
+        let wallet = Wallet::of(&Secret::Phrase(Phrase::parse(text(&test, "words")).expect("words")));
+        for key in test["keys"].as_array().expect("keys") {
+            let number = u8::try_from(key[0].as_u64().expect("a number")).expect("small");
+            let account = wallet.clone().numbered(number).expect("it has as many").account_id();
+            assert_eq!(account, key[1].as_str().expect("G…"));
+            assert_eq!(account, account_id(&wallet.account_keys()[usize::from(number)].public()));
+        }
+        assert_eq!(wallet.numbered(16).expect_err("no more").code, "MW-WALLET-41");
     }
 }
 

@@ -143,6 +143,8 @@ async fn the_link_and_the_code_to_pay_to_need_no_ledger() {
     assert_eq!((value["account"].as_str(), value["uri"].as_str()), (Some(ACCOUNT), Some(uri.as_str())));
     let native = run(&[&receive[..], &["--json", "--asset", "XLM"]].concat(), "").await.ok();
     assert_eq!(native["uri"], format!("web+stellar:pay?destination={ACCOUNT}"));
+    let second = run(&[&receive[..], &["--json", "--account", "1"]].concat(), "").await.ok();
+    assert_ne!(second["account"], value["account"]);
     let plain = run(&receive, "").await;
     assert!(plain.code == 0 && plain.out.lines().count() == 2, "{plain:?}");
     let code = run(&[&receive[..], &["--qr"]].concat(), "").await;
