@@ -21,6 +21,7 @@ use crate::gateway::port::Event;
 use crate::gateway::reactor::{Reactor, now_ms};
 use crate::gateway::transport::tor_cell::Cells;
 use crate::stellar::horizon::{Endpoint, HorizonLedger, LoopbackAddr, Timing, WitnessedLedger};
+use crate::stellar::keys::SecretSeed;
 use crate::store::{Reader, Snapshot, Store};
 use crate::tor::control::Signal;
 use crate::tor::daemon::{TorHandle, run_tor};
@@ -93,7 +94,7 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     };
     let ledger = Arc::new(ledger(&config, socks, &wallet)?);
     let network = tokio::spawn(check_ledger(ledger.clone(), tor.clone()));
-    let till = Till::new(ledger.clone(), &wallet, config.ledger.asset()?);
+    let till = Till::new(ledger.clone(), wallet.account(), config.ledger.asset()?);
     let world = RealWorld {
         tor: tor.clone(),
         cells,
@@ -109,6 +110,7 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
     let reactor = spawn_reactor(gateway, store, world, status.clone(), reporter, inbox, tor.clone(), over.clone())?;
 
     let backend = Arc::new(Backend {
+        accounts: wallet.account_keys().iter().map(SecretSeed::public).collect(),
         config: config.clone(),
         tor: tor.clone(),
         events: events.clone(),

@@ -25,17 +25,20 @@ pub struct Balance {
     pub earning: Earning,
 }
 
-/// Another account of the same wallet.
+/// Another account of the same wallet, as it was when the gateway last looked: not when somebody asks, so that the
+/// times tell the ledger's server nothing of which accounts belong together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Other {
     /// Its number, as `magicwave wallet --account` takes it.
     pub number: u8,
     /// `G…`.
     pub account: String,
-    /// As above.
-    pub ledger: Option<Look>,
-    /// As above.
-    pub failed: Option<Refused>,
+    /// Unix milliseconds of that look, 0: not yet.
+    pub at: u64,
+    /// Payment asset on it.
+    pub asset: Amount,
+    /// Native stroops that are left for payments and fees.
+    pub native_spendable: Amount,
 }
 
 /// An account on the ledger.

@@ -4,11 +4,14 @@ use super::till::Till;
 use super::views;
 use super::world::send_back;
 use crate::api::feed::Feed;
-use crate::api::{balance, budgets, close, events, flush, history, links, offers, payments, requests, state};
+use crate::api::{
+    amount::Amount, balance, budgets, close, events, flush, history, links, offers, payments, requests, state,
+};
 use crate::config::{GatewayConfig, Role};
 use crate::error::{Error, Result};
-use crate::gateway::core::message::{Id, RefusalCode};
+use crate::gateway::core::message::{AccountKey, Id, RefusalCode};
 use crate::gateway::core::policy::{PolicyAsk, PolicyView};
+use crate::gateway::link::OwnAccount;
 use crate::gateway::node::Status;
 use crate::gateway::port::{Answer, Event};
 use crate::gateway::reactor::now_ms;
@@ -37,6 +40,8 @@ const SERVICES: usize = 64;
 
 /// Everything that the API may ask.
 pub struct Backend {
+    /// Our accounts by number.
+    pub accounts: Vec<AccountKey>,
     /// The settings.
     pub config: GatewayConfig,
     /// tor.
@@ -97,11 +102,10 @@ impl crate::api::Backend for Backend {
 
     fn balance(&self) -> BoxFuture<'_, Result<balance::Balance>> {
         Box::pin(async {
-            let used = self.look(views::accounts_in_use)?;
-            let others = futures::future::join_all(used.into_iter().map(|number| self.other(number)));
-            let ((ledger, failed), accounts) = futures::join!(self.till.look(0), others);
+            let (ledger, failed) = self.till.look().await;
             let (paying, earning) = self.look(views::sums)?;
-            let (account, asset) = (account_id(&self.till.account(0)), self.till.asset().to_string());
+            let accounts = self.look(|status| status.accounts.iter().map(|held| self.other(held)).collect())?;
+            let (account, asset) = (account_id(self.till.account()), self.till.asset().to_string());
             Ok(balance::Balance { account, asset, ledger, failed, accounts, paying, earning })
         })
     }
@@ -214,9 +218,14 @@ impl Backend {
         Box::pin(async { tokio::task::spawn_blocking(move || work(&reader)).await.map_err(|_| internal())? })
     }
 
-    async fn other(&self, number: u8) -> balance::Other {
-        let (ledger, failed) = self.till.look(number).await;
-        balance::Other { number, account: account_id(&self.till.account(number)), ledger, failed }
+    fn other(&self, held: &OwnAccount) -> balance::Other {
+        balance::Other {
+            number: held.number,
+            account: self.accounts.get(usize::from(held.number)).map(account_id).unwrap_or_default(),
+            at: held.seen_ms,
+            asset: held.asset.into(),
+            native_spendable: Amount(held.native),
+        }
     }
 
     /// The gateway's answer to an event.

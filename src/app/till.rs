@@ -1,4 +1,4 @@
-//! What the ledger says of our own accounts: asked when somebody wants to know, kept for a moment, and never shown as
+//! What the ledger says of our first account: asked when somebody wants to know, kept for a moment, and never shown as
 //! newer than it is.
 use crate::api::Refused;
 use crate::api::amount::Amount;
@@ -10,7 +10,6 @@ use crate::stellar::asset::Asset;
 use crate::stellar::horizon::WitnessedLedger;
 use crate::stellar::template::BASE_RESERVE;
 use crate::units::Stroops;
-use crate::wallet::Wallet;
 use crate::wallet::ledger::{Holdings, holdings};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +21,12 @@ const FRESH: Duration = Duration::from_secs(10);
 /// The ledger's server answers within this time, through tor.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Our accounts on the ledger, with a short memory.
+/// Our account on the ledger, with a short memory.
 pub struct Till {
     ledger: Arc<WitnessedLedger>,
-    accounts: Vec<(AccountKey, Mutex<Memory>)>,
+    account: AccountKey,
     asset: Asset,
+    memory: Mutex<Memory>,
 }
 
 #[derive(Default)]
@@ -38,15 +38,14 @@ struct Memory {
 }
 
 impl Till {
-    /// Asks `ledger` about the accounts of `wallet`.
-    pub fn new(ledger: Arc<WitnessedLedger>, wallet: &Wallet, asset: Asset) -> Self {
-        let accounts = wallet.account_keys().iter().map(|key| (key.public(), Mutex::default())).collect();
-        Till { ledger, accounts, asset }
+    /// Asks `ledger` about `account`.
+    pub fn new(ledger: Arc<WitnessedLedger>, account: AccountKey, asset: Asset) -> Self {
+        Till { ledger, account, asset, memory: Mutex::default() }
     }
 
-    /// The account of this number; zeros when there is none.
-    pub fn account(&self, number: u8) -> AccountKey {
-        self.accounts.get(usize::from(number)).map_or([0; 32], |(account, _)| *account)
+    /// Whose account it is.
+    pub fn account(&self) -> &AccountKey {
+        &self.account
     }
 
     /// The payment asset.
@@ -54,13 +53,11 @@ impl Till {
         &self.asset
     }
 
-    /// The newest look at an account, and why the last try failed if it did. One asks at a time, the others wait for its
-    /// answer.
-    pub async fn look(&self, number: u8) -> (Option<Look>, Option<Refused>) {
-        let Some((account, memory)) = self.accounts.get(usize::from(number)) else { return (None, None) };
-        let mut memory = memory.lock().await;
+    /// The newest look, and why the last try failed if it did. One asks at a time, the others wait for its answer.
+    pub async fn look(&self) -> (Option<Look>, Option<Refused>) {
+        let mut memory = self.memory.lock().await;
         if memory.tried.is_none_or(|at| at.elapsed() >= FRESH) {
-            match timeout(PATIENCE, self.ask(account)).await.unwrap_or_else(|_| Err(late())) {
+            match timeout(PATIENCE, self.ask()).await.unwrap_or_else(|_| Err(late())) {
                 Ok(held) => (memory.seen, memory.failed) = (Some((now_ms(), held)), None),
                 Err(e) => memory.failed = Some(e),
             }
@@ -70,8 +67,8 @@ impl Till {
         (look, memory.failed.clone().map(Into::into))
     }
 
-    async fn ask(&self, account: &AccountKey) -> Result<Option<Holdings>> {
-        let record = self.ledger.account_record(account).await?;
+    async fn ask(&self) -> Result<Option<Holdings>> {
+        let record = self.ledger.account_record(&self.account).await?;
         record.map(|record| holdings(&record)).transpose()
     }
 

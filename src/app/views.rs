@@ -12,7 +12,6 @@ use crate::gateway::port::{MoneyEvent, RequestOutcome, RequestRow};
 use crate::stellar::keys::account_id;
 use crate::store::Bin;
 use crate::units::{Price, Stroops};
-use std::collections::BTreeSet;
 
 pub fn payment(row: &PaymentRow) -> payments::Payment {
     let payee = |share: &crate::gateway::chain::PayeeShare| payments::Payee {
@@ -135,11 +134,6 @@ pub fn returning(deposit: &Returning) -> close::Returning {
         amount: deposit.amount.into(),
         due_ms: deposit.due_ms,
     }
-}
-
-/// Numbers of the accounts that links have beside the first one.
-pub fn accounts_in_use(status: &Status) -> BTreeSet<u8> {
-    status.links.iter().map(|link| link.own).filter(|number| *number != 0).collect()
 }
 
 /// What is out in escrows, signed, paid ahead and earned: sums over all links and circuits.

@@ -3,7 +3,7 @@ use super::chain::pay::{CircuitStatus, Pay, Refused, ServiceWish};
 use super::chain::serve::{Key, Serve};
 use super::core::message::{ID_LEN, Message, RefusalCode};
 use super::core::policy::Account;
-use super::link::{CircuitNews, LinkSummary, Links, Liquidity, Partner};
+use super::link::{CircuitNews, LinkSummary, Links, Liquidity, OwnAccount, Partner};
 use super::port::*;
 use crate::error::Error;
 use rand::Rng;
@@ -55,6 +55,8 @@ pub struct Status {
     pub account: Option<Account>,
     /// What the money set aside for escrows is tied up in.
     pub liquidity: Liquidity,
+    /// Accounts of ours beside the first one that partners see.
+    pub accounts: Vec<OwnAccount>,
     /// What was made durable; filled in by the reactor.
     pub commits: Commits,
 }
@@ -293,6 +295,7 @@ impl Gateway {
             refused: self.pay.as_ref().map(|p| p.refused().to_vec()).unwrap_or_default(),
             circuits: self.pay.as_ref().map(Pay::circuits).unwrap_or_default(),
             account: self.pay.as_ref().map(|pay| pay.account().clone()),
+            accounts: self.links.more_accounts(),
             liquidity: self.links.liquidity(),
             commits: Commits::default(),
         }

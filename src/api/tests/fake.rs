@@ -95,7 +95,13 @@ impl Backend for Quiet {
                 reserve_escrows: zero,
             }),
             failed: Some(Refused { code: "MW-HZN-5".into(), text: "x".into() }),
-            accounts: vec![balance::Other { number: 1, account: "G".into(), ledger: None, failed: None }],
+            accounts: vec![balance::Other {
+                number: 1,
+                account: "G".into(),
+                at: 3,
+                asset: zero,
+                native_spendable: zero,
+            }],
             paying: balance::Paying::default(),
             earning: balance::Earning::default(),
         })

@@ -130,7 +130,7 @@ impl Links {
         self.heard(now_ms, ask, &answer.result);
         let Some(ask) = ask else { return true };
         if let Ask::Purse(own) = ask {
-            self.on_purse(now_ms, own);
+            self.on_purse(now_ms, rng, own);
             return true;
         }
         if let Ask::Own(own) = ask {

@@ -66,7 +66,7 @@ pub use identity::Identity;
 pub use limits::Limits;
 pub use links::{LaneSummary, LinkSummary, Links};
 pub use lock::{LockNews, NewLock, Taken};
-pub use purse::{Liquidity, PayeeLiquidity, Tied};
+pub use purse::{Liquidity, OwnAccount, PayeeLiquidity, Tied};
 pub use rows::{
     Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Lock, Net, Partner, RECENT, Recent,
     Role, Span, Tx,

@@ -10,6 +10,7 @@ use crate::gateway::core::policy::Purse;
 use crate::gateway::port::{AccountView, Effect, LedgerCall, LedgerResult, Out};
 use crate::stellar::keys::ACCOUNTS;
 use crate::units::Stroops;
+use rand::Rng;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -18,6 +19,9 @@ const LOOK_MS: u64 = 60_000;
 const LOOK_SHORT_MS: u64 = 10_000;
 /// One that no link has yet.
 const LOOK_IDLE_MS: u64 = 600_000;
+/// Accounts are looked at apart by up to so much, so that the times tell nobody that they belong together.
+const FIRST_APART_MS: u64 = 3_000;
+const APART_MS: u64 = 15_000;
 
 /// An account of ours between two looks, and the queue for its sequence number: one transaction of it is in flight at a
 /// time.
@@ -26,8 +30,10 @@ pub(super) struct Own {
     held: Option<Held>,
     /// Tag of the question how it stands that is asked only to know, and when it was asked.
     busy: Option<(u64, u64)>,
-    /// When that was answered, and whether there was too little for an escrow.
+    /// About when that was answered, and whether there was too little for an escrow.
     looked: Option<(u64, bool)>,
+    /// The first look is not before.
+    first_ms: u64,
     /// The same for the question before its next transaction.
     pub waits: Option<(u64, u64)>,
     /// No such question before.
@@ -69,6 +75,19 @@ pub struct Liquidity {
     pub reserves: u64,
     /// By payee, the most first.
     pub payees: Vec<PayeeLiquidity>,
+}
+
+/// An account of ours beside the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct OwnAccount {
+    /// Its number.
+    pub number: u8,
+    /// Payment asset on it, stroops.
+    pub asset: Stroops,
+    /// Native stroops above what the ledger holds back.
+    pub native: u64,
+    /// Unix milliseconds of the look, 0 = not yet.
+    pub seen_ms: u64,
 }
 
 /// Where it is.
@@ -114,6 +133,14 @@ impl Links {
         owned.iter().map(|(number, _)| *number).chain(first).collect()
     }
 
+    /// What the accounts beside the first one hold that partners see.
+    pub fn more_accounts(&self) -> Vec<OwnAccount> {
+        let numbers = self.accounts_in_use().into_iter().filter(|number| *number != 0);
+        let held = |number| (number, self.own(number).held.unwrap_or_default());
+        let shown = |(number, Held { asset, native, at_ms, .. })| OwnAccount { number, asset, native, seen_ms: at_ms };
+        numbers.map(held).map(shown).collect()
+    }
+
     /// Every answer of the ledger tells that it can be reached, and some how an account of ours stands.
     pub(super) fn heard(&mut self, now_ms: u64, ask: Option<Ask>, result: &LedgerResult) {
         if let LedgerResult::Unknown { .. } = result {
@@ -144,13 +171,16 @@ impl Links {
     }
 
     /// Reads the accounts that links have or may get, each when that was not done for a while.
-    pub(super) fn look_at_purses(&mut self, now_ms: u64, out: &mut Out) {
+    pub(super) fn look_at_purses(&mut self, now_ms: u64, rng: &mut impl Rng, out: &mut Out) {
         let used = self.accounts_in_use();
         let numbers: Vec<u8> =
             (0..ACCOUNTS).filter(|number| *number < self.me.accounts() || used.contains(number)).collect();
         for number in numbers {
-            let own = self.own(number);
-            let due = own.looked.map_or(0, |(at_ms, short)| {
+            let own = self.own_mut(number);
+            if own.first_ms == 0 && number != 0 {
+                own.first_ms = now_ms.saturating_add(rng.next_u64() % FIRST_APART_MS);
+            }
+            let due = own.looked.map_or(own.first_ms, |(at_ms, short)| {
                 let idle = number != 0 && own.held.is_some() && !used.contains(&number);
                 at_ms.saturating_add(if idle {
                     LOOK_IDLE_MS
@@ -180,12 +210,13 @@ impl Links {
     }
 
     /// The answer to that.
-    pub(super) fn on_purse(&mut self, now_ms: u64, number: u8) {
+    pub(super) fn on_purse(&mut self, now_ms: u64, rng: &mut impl Rng, number: u8) {
         let purse = self.purse_of(number);
         let short = purse.asset.is_none_or(|asset| asset < purse.deposit)
             || purse.native.is_none_or(|native| native < purse.escrow_native);
         let own = self.own_mut(number);
-        (own.busy, own.looked) = (None, Some((now_ms, short)));
+        let apart = if number == 0 { 0 } else { rng.next_u64() % APART_MS };
+        (own.busy, own.looked) = (None, Some((now_ms.saturating_add(apart), short)));
     }
 
     /// The account that a new partner gets to see: the one that it saw before, else one of its own while there is one

@@ -16,7 +16,7 @@ fn world(seed: u64, accounts: u8, funded: u8) -> World {
     }
     world.nodes[OTHER].accounts = accounts;
     world.restart(OTHER);
-    world.run(1);
+    world.run(8); // the accounts are looked at apart
     world
 }
 
