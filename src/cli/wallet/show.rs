@@ -17,13 +17,13 @@ pub async fn run(args: &Network) -> Result<Output> {
         None => text += "It does not exist yet on this network: send it XLM, or run `magicwave wallet fund`.\n",
         Some(holdings) => describe(&mut text, holdings, purse.asset()),
     }
+    // Their ids alone: questions about all of them at one time would tell the ledger's server that they belong together.
     let others = if args.which.account.is_none() { args.files.accounts()? } else { 1 };
     let mut accounts = Vec::new();
     for number in 1..others {
-        let other = purse.numbered(number)?;
-        let (account, holdings) = (keys::account_id(&other.account()), other.holdings().await?);
-        let _ = writeln!(text, "Account  {account} (number {number}): {}", brief(holdings.as_ref(), purse.asset()));
-        accounts.push(json!({"number": number, "account": account, "holdings": holdings}));
+        let other = keys::account_id(&purse.numbered(number)?.account());
+        let _ = writeln!(text, "Account  {other} (number {number}; --account {number} shows it)");
+        accounts.push(json!({"number": number, "account": other}));
     }
     let value = json!({
         "account": account,
@@ -35,19 +35,6 @@ pub async fn run(args: &Network) -> Result<Output> {
         "holdings": holdings,
     });
     Ok(Output::new(text, value))
-}
-
-/// Another account in a few words.
-fn brief(holdings: Option<&Holdings>, payments: &Asset) -> String {
-    let Some(holdings) = holdings else {
-        return "not there yet; while it is not, the partners of a node share the others".to_owned();
-    };
-    let line = match (payments, holdings.of(payments)) {
-        (Asset::Native, _) => String::new(),
-        (Asset::Credit(credit), Some(line)) => format!("{} {}, ", line.balance, credit.code()),
-        (Asset::Credit(credit), None) => format!("no trustline for {}, ", credit.code()),
-    };
-    format!("{line}{} XLM", holdings.native.balance)
 }
 
 fn describe(text: &mut String, holdings: &Holdings, payments: &Asset) {

@@ -64,7 +64,7 @@ impl Dial {
 
 impl Links {
     /// Makes sure that a link with an open escrow towards `relay` exists or is being made. Idempotent, and to be
-    /// repeated: there is no new link before our accounts were looked at.
+    /// repeated: there is no new link before it is known which of our accounts serve.
     pub fn want_payee(&mut self, now_ms: u64, rng: &mut impl Rng, relay: RelayId, out: &mut Out) {
         if let Some(link) = self.link_with(&relay, Role::Payer).filter(|l| l.row.dials).map(|l| l.row.id) {
             if self.is_closing(&link) {
@@ -73,12 +73,13 @@ impl Links {
             self.plan_if_needed(now_ms, &link, out);
             self.dials.entry((relay, Role::Payer)).or_insert_with(|| Dial::new(Some(link), true));
         } else if !self.dials.contains_key(&(relay, Role::Payer)) {
-            if !self.has_room(Partner::Relay(relay)) || !self.knows_accounts() {
+            if !self.has_room(Partner::Relay(relay)) {
                 return;
             }
+            let Some(own) = self.account_for(now_ms, Partner::Relay(relay), Role::Payer) else { return };
             let mut id = Id::default();
             rng.fill_bytes(&mut id);
-            let row = self.proposed(now_ms, id, Partner::Relay(relay), true);
+            let row = LinkRow { own, ..self.proposed(now_ms, id, Partner::Relay(relay), true) };
             let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
             self.add_link(link);
             self.dials.insert((relay, Role::Payer), Dial::new(Some(id), true));
@@ -98,18 +99,20 @@ impl Links {
     /// `want_payee`.
     pub fn want_payer(&mut self, now_ms: u64, _rng: &mut impl Rng, relay: RelayId, out: &mut Out) {
         let known = self.link_with(&relay, Role::Payee).filter(|l| l.row.dials).map(|l| l.row.id);
+        let mut own = 0;
         if known.is_none() && !self.dials.contains_key(&(relay, Role::Payee)) {
             // Anybody may name a relay to a service: wishes that came to nothing make room for new ones.
             let open = |((_, role), d): (&(RelayId, Role), &Dial)| {
                 *role == Role::Payee && d.link.is_none() && d.tries < MAX_WISH_TRIES
             };
             let full = self.dials.iter().filter(|d| open(*d)).count() >= MAX_WISHES;
-            if full || !self.has_room(Partner::Anonymous) || !self.knows_accounts() {
+            if full || !self.has_room(Partner::Anonymous) {
                 return;
             }
+            let Some(of_new) = self.account_for(now_ms, Partner::Relay(relay), Role::Payee) else { return };
+            own = of_new;
             self.dials.retain(|(_, role), d| *role != Role::Payee || d.link.is_some() || d.tries < MAX_WISH_TRIES);
         }
-        let own = self.account_for(Partner::Relay(relay), Role::Payee);
         self.dials.entry((relay, Role::Payee)).or_insert_with(|| Dial { own, ..Dial::new(known, true) });
         self.wish(now_ms, relay, Role::Payee, out);
     }
@@ -177,7 +180,7 @@ impl Links {
             dropped: false,
             closing: false,
             by_period: false,
-            own: self.account_for(partner, Role::Payer),
+            own: 0,
         }
     }
 

@@ -208,6 +208,7 @@ impl Links {
 
     fn take_payer(&mut self, now_ms: u64, partner: Partner, wish: Option<(RelayId, Role)>, hello: &LinkHello) {
         let asked = wish.and_then(|key| self.dials.get(&key)).map(|dial| dial.own);
+        let own = asked.or_else(|| self.account_for(now_ms, partner, Role::Payee)).unwrap_or(0);
         let secrets = self.me.secrets(&hello.link, &hello.account);
         let row = LinkRow {
             id: hello.link,
@@ -224,7 +225,7 @@ impl Links {
             dropped: false,
             closing: false,
             by_period: true,
-            own: asked.unwrap_or_else(|| self.account_for(partner, Role::Payee)),
+            own,
         };
         let link = Link { tentative: true, idle_ms: now_ms, ..self.link_of(row) };
         self.add_link(link);

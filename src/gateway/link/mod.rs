@@ -46,6 +46,7 @@ mod lazy;
 mod ledger;
 mod limits;
 mod links;
+mod liquidity;
 mod lock;
 mod net;
 mod net_answer;
@@ -65,8 +66,9 @@ pub use dial::CircuitNews;
 pub use identity::Identity;
 pub use limits::Limits;
 pub use links::{LaneSummary, LinkSummary, Links};
+pub use liquidity::{Liquidity, PayeeLiquidity, Tied};
 pub use lock::{LockNews, NewLock, Taken};
-pub use purse::{Liquidity, OwnAccount, PayeeLiquidity, Tied};
+pub use purse::OwnAccount;
 pub use rows::{
     Carry, Close, EscrowRow, EscrowState, Flush, Flushed, Frozen, Held, LinkRow, Lock, Net, Partner, RECENT, Recent,
     Role, Span, Tx,

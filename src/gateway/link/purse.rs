@@ -1,5 +1,4 @@
-//! What we have: our own accounts as the ledger last showed them and which partner sees which, what is in escrows, and
-//! what the operator set aside.
+//! Our own accounts: what they held when the ledger last showed them, and which partner sees which.
 use super::identity::{ESCROW_RESERVES, Identity};
 use super::ledger::Ask;
 use super::limits::ASK_TIMEOUT_MS;
@@ -17,10 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 /// An account that is used is read so often, and more often while it holds too little: a top-up is to be seen soon.
 const LOOK_MS: u64 = 60_000;
 const LOOK_SHORT_MS: u64 = 10_000;
-/// One that no link has yet.
+/// What was seen of one that no link has holds for so long, when a new partner might get it.
 const LOOK_IDLE_MS: u64 = 600_000;
 /// Accounts are looked at apart by up to so much, so that the times tell nobody that they belong together.
-const FIRST_APART_MS: u64 = 3_000;
 const APART_MS: u64 = 15_000;
 
 /// An account of ours between two looks, and the queue for its sequence number: one transaction of it is in flight at a
@@ -32,8 +30,8 @@ pub(super) struct Own {
     busy: Option<(u64, u64)>,
     /// About when that was answered, and whether there was too little for an escrow.
     looked: Option<(u64, bool)>,
-    /// The first look is not before.
-    first_ms: u64,
+    /// A new partner might get to see it.
+    wanted: bool,
     /// The same for the question before its next transaction.
     pub waits: Option<(u64, u64)>,
     /// No such question before.
@@ -58,25 +56,6 @@ struct Held {
     at_ms: u64,
 }
 
-/// The operator's money in escrows. Stroops of the payment asset unless it says native.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Liquidity {
-    /// Set aside for escrows, `links.liquidity`.
-    pub total: Stroops,
-    /// In escrows or promised to them.
-    pub tied_up: Stroops,
-    /// What another escrow may take.
-    pub free: Stroops,
-    /// `tied_up` by what becomes of it.
-    pub states: Tied,
-    /// Escrows of ours that are not over.
-    pub escrows: usize,
-    /// Native stroops of reserves that these escrows hold; they come back with the deposit.
-    pub reserves: u64,
-    /// By payee, the most first.
-    pub payees: Vec<PayeeLiquidity>,
-}
-
 /// An account of ours beside the first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct OwnAccount {
@@ -88,32 +67,6 @@ pub struct OwnAccount {
     pub native: u64,
     /// Unix milliseconds of the look, 0 = not yet.
     pub seen_ms: u64,
-}
-
-/// Where it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tied {
-    /// In escrows that are being opened.
-    pub opening: Stroops,
-    /// In escrows that claims go to.
-    pub open: Stroops,
-    /// In escrows that a newer one took over: waits for the last flush and for the period.
-    pub retired: Stroops,
-    /// On its way back.
-    pub returning: Stroops,
-    /// In escrows that are over, where nothing brings it back.
-    pub stranded: Stroops,
-}
-
-/// What one payee ties up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PayeeLiquidity {
-    /// Who.
-    pub partner: Partner,
-    /// How much.
-    pub tied_up: Stroops,
-    /// In how many escrows.
-    pub escrows: usize,
 }
 
 impl Links {
@@ -170,27 +123,16 @@ impl Links {
         Stroops::new(held).unwrap_or(Stroops::MAX)
     }
 
-    /// Reads the accounts that links have or may get, each when that was not done for a while.
-    pub(super) fn look_at_purses(&mut self, now_ms: u64, rng: &mut impl Rng, out: &mut Out) {
+    /// Reads the first account, those that links have, and those that a new partner might get, each when that was not
+    /// done for a while.
+    pub(super) fn look_at_purses(&mut self, now_ms: u64, out: &mut Out) {
         let used = self.accounts_in_use();
-        let numbers: Vec<u8> =
-            (0..ACCOUNTS).filter(|number| *number < self.me.accounts() || used.contains(number)).collect();
-        for number in numbers {
-            let own = self.own_mut(number);
-            if own.first_ms == 0 && number != 0 {
-                own.first_ms = now_ms.saturating_add(rng.next_u64() % FIRST_APART_MS);
-            }
-            let due = own.looked.map_or(own.first_ms, |(at_ms, short)| {
-                let idle = number != 0 && own.held.is_some() && !used.contains(&number);
-                at_ms.saturating_add(if idle {
-                    LOOK_IDLE_MS
-                } else if short {
-                    LOOK_SHORT_MS
-                } else {
-                    LOOK_MS
-                })
-            });
-            if now_ms >= due {
+        for number in 0..ACCOUNTS {
+            let own = self.own(number);
+            let due = own
+                .looked
+                .map_or(0, |(at_ms, short)| at_ms.saturating_add(if short { LOOK_SHORT_MS } else { LOOK_MS }));
+            if now_ms >= due && (number == 0 || own.wanted || used.contains(&number)) {
                 self.look_at_purse(now_ms, number, out);
             }
         }
@@ -215,40 +157,51 @@ impl Links {
         let short = purse.asset.is_none_or(|asset| asset < purse.deposit)
             || purse.native.is_none_or(|native| native < purse.escrow_native);
         let own = self.own_mut(number);
+        if own.held.is_some_and(|held| held.at_ms == now_ms) {
+            own.wanted = false;
+        }
         let apart = if number == 0 { 0 } else { rng.next_u64() % APART_MS };
         (own.busy, own.looked) = (None, Some((now_ms.saturating_add(apart), short)));
     }
 
     /// The account that a new partner gets to see: the one that it saw before, else one of its own while there is one
     /// that serves, else one that the fewest others see. A service's first account stands in its offers: it comes last.
-    pub(super) fn account_for(&self, partner: Partner, role: Role) -> u8 {
+    /// None while it has to be looked which of them serve.
+    pub(super) fn account_for(&mut self, now_ms: u64, partner: Partner, role: Role) -> Option<u8> {
         if self.me.accounts() == 1 {
-            return 0;
+            return Some(0);
         }
         let mut seen: BTreeMap<u8, HashSet<Partner>> = BTreeMap::new();
         for link in self.links.values() {
             if link.row.partner == partner && partner != Partner::Anonymous {
-                return link.row.own;
+                return Some(link.row.own);
             }
             seen.entry(link.row.own).or_default().insert(link.row.partner);
         }
-        let serves = |number: &u8| {
-            let purse = self.purse_of(*number);
-            let Some(held) = self.own(*number).held else { return false };
-            match role {
-                Role::Payer => held.asset >= purse.deposit && purse.native >= Some(purse.escrow_native),
-                Role::Payee => held.takes && held.native >= self.kept_for_flushes(*number),
+        let offered = |number: u8| number == 0 && role == Role::Payee;
+        let unseen = (0..self.me.accounts()).filter(|number| !offered(*number) && !seen.contains_key(number));
+        for number in unseen {
+            let known = |held: &Held| number == 0 || now_ms < held.at_ms.saturating_add(LOOK_IDLE_MS);
+            if !self.own(number).held.as_ref().is_some_and(known) {
+                self.own_mut(number).wanted = true;
+                return None;
             }
-        };
-        let others = |number: &u8| seen.get(number).map_or(0, HashSet::len);
-        let offered = |number: &u8| *number == 0 && role == Role::Payee;
-        let numbers = (0..self.me.accounts()).filter(serves);
-        numbers.min_by_key(|number| (offered(number), others(number), *number)).unwrap_or(0)
+            if self.serves(number, role) {
+                return Some(number);
+            }
+        }
+        let shared = (0..self.me.accounts()).filter(|number| self.serves(*number, role));
+        let others = |number: u8| seen.get(&number).map_or(0, HashSet::len);
+        Some(shared.min_by_key(|number| (offered(*number), others(*number), *number)).unwrap_or(0))
     }
 
-    /// Every account that a new link may have was looked at.
-    pub(super) fn knows_accounts(&self) -> bool {
-        self.me.accounts() == 1 || (0..self.me.accounts()).all(|number| self.own(number).held.is_some())
+    /// As it was last seen: enough for an escrow, or for being paid.
+    fn serves(&self, number: u8, role: Role) -> bool {
+        let (purse, Some(held)) = (self.purse_of(number), self.own(number).held) else { return false };
+        match role {
+            Role::Payer => held.asset >= purse.deposit && purse.native >= Some(purse.escrow_native),
+            Role::Payee => held.takes && held.native >= self.kept_for_flushes(number),
+        }
     }
 
     /// What there is to pay with on the account that is worst off, of those whose partners are there; while none is, on
@@ -295,39 +248,5 @@ impl Links {
             paid: self.paid || payers().any(|row| !row.total.is_zero()),
             deaf_since_ms: self.deaf_since_ms,
         }
-    }
-
-    /// What `links.liquidity` is tied up in.
-    pub fn liquidity(&self) -> Liquidity {
-        let add = |sum: &mut Stroops, amount: Stroops| *sum = sum.add(amount).unwrap_or(Stroops::MAX);
-        let mut all = Liquidity { total: self.limits.liquidity_total, ..Liquidity::default() };
-        let mut payees: BTreeMap<_, PayeeLiquidity> = BTreeMap::new();
-        for row in self.lanes.values().map(|lane| &lane.row).filter(|row| row.role == Role::Payer) {
-            let tied_up = row.tied_up();
-            add(&mut all.tied_up, tied_up);
-            all.escrows += 1;
-            let exists = !matches!(row.state, EscrowState::Planned | EscrowState::Creating { .. });
-            all.reserves += if exists { ESCROW_RESERVES * self.limits.base_reserve } else { 0 };
-            add(
-                match &row.state {
-                    EscrowState::Open => &mut all.states.open,
-                    EscrowState::Retired => &mut all.states.retired,
-                    state if state.is_returning() => &mut all.states.returning,
-                    _ => &mut all.states.opening,
-                },
-                tied_up,
-            );
-            let Some(partner) = self.links.get(&row.link).map(|link| link.row.partner) else { continue };
-            let payee =
-                payees.entry(row.link).or_insert(PayeeLiquidity { partner, tied_up: Stroops::ZERO, escrows: 0 });
-            add(&mut payee.tied_up, tied_up);
-            payee.escrows += 1;
-        }
-        all.states.stranded = self.stranded;
-        add(&mut all.tied_up, self.stranded);
-        all.free = self.liquidity_left();
-        all.payees = payees.into_values().collect();
-        all.payees.sort_by_key(|payee| std::cmp::Reverse(payee.tied_up));
-        all
     }
 }

@@ -53,7 +53,7 @@ impl Links {
         }
         self.end_net_wish(now_ms, out);
         self.pump_openings(now_ms, out);
-        self.look_at_purses(now_ms, rng, out);
+        self.look_at_purses(now_ms, out);
         let dials: Vec<_> = self.dials.keys().copied().collect();
         for (relay, role) in dials {
             self.dial(now_ms, relay, role, out);

@@ -16,7 +16,6 @@ fn world(seed: u64, accounts: u8, funded: u8) -> World {
     }
     world.nodes[OTHER].accounts = accounts;
     world.restart(OTHER);
-    world.run(8); // the accounts are looked at apart
     world
 }
 
@@ -173,6 +172,7 @@ fn whatever_step_a_node_dies_at_its_accounts_open_and_close_side_by_side() {
 #[test]
 fn what_several_accounts_hold_is_told_by_the_one_that_is_worst_off() {
     let mut world = world(6, 2, 2);
+    world.run(1);
     assert_eq!(world.nodes[OTHER].links.purse().asset, Some(amount(1000 * UNIT)), "before there is a link: the best");
     world.open(OTHER, 0);
     world.open(OTHER, 1);

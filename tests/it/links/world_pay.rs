@@ -15,8 +15,8 @@ impl World {
     /// Opens a link from `payer` to the relay `payee` and waits until it can pay.
     pub fn open(&mut self, payer: usize, payee: usize) {
         let relay = self.relay(payee);
-        self.step(payer, |links, now, rng, out| links.want_payee(now, rng, relay, out));
         for _ in 0..200 {
+            self.step(payer, |links, now, rng, out| links.want_payee(now, rng, relay, out));
             self.run(1);
             if self.nodes[payer].links.can_pay(&relay) == magicwave::gateway::link::Readiness::Ready {
                 return;
