@@ -1,8 +1,8 @@
 //! The paid half: a download whose relays are paid, and a web service paid through all of them.
 use super::download::{Go, download as fetch};
-use super::report::{Hop, Leg, Payment, Report};
+use super::report::{Hop, Leg, Payment, Report, Seen};
 use super::{ask, socket};
-use crate::api::payments;
+use crate::api::{links, payments};
 use crate::devnet::network::Devnet;
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
@@ -126,5 +126,23 @@ pub async fn service(net: &Devnet, report: &mut Report, say: &mut impl FnMut(&st
     if let Some(payment) = report.payments.iter().rev().find(|p| p.service == "http") {
         say(&format!("  paid: {}", payment.line()));
     }
+    for node in [CLIENT, "site1"] {
+        report.seen.extend(seen(net, node).await?);
+    }
     Ok(())
+}
+
+/// Which account each relay sees that a node has a link with.
+async fn seen(net: &Devnet, node: &str) -> Result<Vec<Seen>> {
+    let all: links::Links = ask(net, node, "/api/links").await?;
+    let accounts = net.node(node)?.accounts().count();
+    let name = |id: &str| {
+        let found =
+            net.state().nodes.iter().find(|n| n.fingerprint.as_ref().is_some_and(|f| f.eq_ignore_ascii_case(id)));
+        found.map_or_else(|| id.to_owned(), |n| n.name.clone())
+    };
+    let one = |link: links::Link| {
+        Some(Seen { node: node.to_owned(), accounts, relay: name(&link.partner?), number: link.account })
+    };
+    Ok(all.links.into_iter().filter_map(one).collect())
 }

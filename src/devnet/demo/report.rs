@@ -4,6 +4,7 @@ use crate::gateway::chain::pay::Stamped;
 use crate::gateway::port::Counted;
 use crate::units::{CELL_BYTES, Stroops};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Payment cells over all cells, at most.
@@ -96,6 +97,19 @@ pub struct Standing {
     pub books: i64,
 }
 
+/// A partner of a node that has several accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Who has them.
+    pub node: String,
+    /// How many of them are on the ledger.
+    pub accounts: usize,
+    /// The relay at the other end.
+    pub relay: String,
+    /// Number of the account that it sees.
+    pub number: u8,
+}
+
 /// The half without money.
 #[derive(Clone, Debug, Default)]
 pub struct Starved {
@@ -135,6 +149,7 @@ pub struct Report {
     pub payment_bytes: u64,
     pub share: f64,
     pub accounts: Vec<Standing>,
+    pub seen: Vec<Seen>,
     pub fees: i64,
     pub total: Stroops,
     pub top_up: Stroops,
@@ -153,6 +168,15 @@ impl Report {
         !self.legs.is_empty() && self.legs.iter().all(|leg| leg.len() == 3 && leg.iter().all(Hop::agrees))
     }
 
+    /// Partners of a node see different accounts, as long as there are enough.
+    pub fn accounts_apart(&self) -> bool {
+        self.seen.iter().all(|one| {
+            let of_node = || self.seen.iter().filter(|seen| seen.node == one.node);
+            let numbers: BTreeSet<u8> = of_node().map(|seen| seen.number).collect();
+            numbers.len() >= of_node().count().min(one.accounts)
+        })
+    }
+
     /// What does not hold, in words; empty when everything does.
     pub fn faults(&self) -> Vec<&'static str> {
         let checks = [
@@ -160,6 +184,7 @@ impl Report {
             (self.counts_agree(), "client and relays counted differently"),
             (self.share <= MAX_SHARE, "payment cells are more than 0.5 % of the traffic"),
             (self.payments.iter().all(|p| p.locked), "a payment went without locks"),
+            (self.accounts_apart(), "two relays saw the same account while another was free"),
             (self.starved.shown(), "the client without money was not slowed, stopped and served again"),
         ];
         checks.iter().filter(|(holds, _)| !holds).map(|(_, fault)| *fault).collect()
@@ -204,6 +229,8 @@ impl Report {
             "carried_bytes": of_hops(&|h| json!(h.carried())),
             "requests": self.requests, "payments": payments,
             "cells": {"payment_bytes": self.payment_bytes, "share": self.share},
+            "seen": self.seen.iter()
+                .map(|s| json!({"node": s.node, "relay": s.relay, "account_number": s.number})).collect::<Vec<_>>(),
             "ledger": {"accounts": accounts, "fees": self.fees.to_string(), "exact": self.exact,
                 "asset_exact": self.asset_exact, "native_exact": self.native_exact, "books_agree": self.books_agree,
                 "abandoned": self.abandoned, "abandoned_total": self.abandoned_total.to_string()},
@@ -266,6 +293,9 @@ impl Report {
                 a.books
             );
         }
+        let seen: Vec<String> =
+            self.seen.iter().map(|s| format!("{} shows {} number {}", s.node, s.relay, s.number)).collect();
+        let _ = writeln!(t, "            accounts of one wallet: {}", seen.join(", "));
         let yes = |b: bool| if b { "exact" } else { "NOT EXACT" };
         let _ = writeln!(
             t,
@@ -314,6 +344,12 @@ mod tests {
         assert_eq!(json["carried_bytes"][0]["b"], 10 * 514);
         assert_eq!(json["inbound_cells"][0]["b"], json!({"relay": 7, "client": 7}));
         assert_eq!(json["outbound_cells"][0]["b"], json!({"relay": 1, "client": 2}));
+        let seen = |relay: &str, number| Seen { node: "a".into(), accounts: 2, relay: relay.into(), number };
+        report.seen = vec![seen("b", 0), seen("c", 1), seen("d", 1)];
+        assert!(report.faults().is_empty(), "{:?}", report.faults());
+        report.seen = vec![seen("b", 1), seen("c", 1)];
+        assert_eq!(report.faults(), ["two relays saw the same account while another was free"]);
+        report.seen.clear();
         report.share = 0.0059;
         assert_eq!(report.faults(), ["payment cells are more than 0.5 % of the traffic"]);
         let none = report.legs[0][1].stamped.take();
