@@ -83,12 +83,12 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn page(balances: &[Balance], books: &Books) -> String {
     let mut text = String::from("In stroops of the payment asset, fees on the ledger in native stroops.\n\n");
-    let head = ["signed", "landing seen", "returned", "credited", "flushed", "fees"];
+    let head = ["signed", "landing seen", "returned", "credited", "flushed", "set off", "fees"];
     let _ = writeln!(text, "{:<32}{}", "link", head.map(|name| format!("{name:>16}")).concat());
-    let rows = balances
-        .iter()
-        .map(|b| (hex::encode(b.link), [b.signed, b.seen, b.returned, b.credited, b.flushed].map(|a| a.get()), b.fees));
-    let sums = [books.signed, books.seen, books.returned, books.credited, books.flushed].map(|a| a.get());
+    let rows = balances.iter().map(|b| {
+        (hex::encode(b.link), [b.signed, b.seen, b.returned, b.credited, b.flushed, b.netted].map(|a| a.get()), b.fees)
+    });
+    let sums = [books.signed, books.seen, books.returned, books.credited, books.flushed, books.netted].map(|a| a.get());
     for (name, amounts, fees) in rows.chain([("all".to_owned(), sums, books.fees)]) {
         let amounts = amounts.map(|amount| format!("{amount:>16}")).concat();
         let _ = writeln!(text, "{name:<32}{amounts}{fees:>16}");

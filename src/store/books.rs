@@ -21,6 +21,8 @@ pub struct Balance {
     pub seen: Stroops,
     /// As payer: came back out of escrows that ended.
     pub returned: Stroops,
+    /// Set off against what the partner owed the other way.
+    pub netted: Stroops,
     /// Fees on the ledger, native stroops.
     pub fees: u64,
 }
@@ -38,6 +40,8 @@ pub struct Books {
     pub seen: Stroops,
     /// See [`Balance`].
     pub returned: Stroops,
+    /// See [`Balance`]; each settlement counts on both of its links.
+    pub netted: Stroops,
     /// See [`Balance`].
     pub fees: u64,
     /// Each thing that does not add up, in words; empty when all is well.
@@ -49,14 +53,14 @@ const COMPARE: &str = "
 SELECT l.link, l.role,
     CASE l.role WHEN 'payer' THEN coalesce(b.signed, 0) ELSE coalesce(b.credited, 0) END, l.total,
     CASE l.role WHEN 'payer' THEN coalesce(b.seen, 0) ELSE coalesce(b.flushed, 0) END, l.landed,
-    coalesce(b.returned, 0), l.returned
+    coalesce(b.returned, 0), l.returned, coalesce(b.netted, 0), l.netted
 FROM (SELECT link, role, CAST(sum(total) AS BIGINT) AS total, CAST(sum(landed) AS BIGINT) AS landed,
-    CAST(sum(returned) AS BIGINT) AS returned FROM escrows WHERE node = $1 GROUP BY link, role) AS l
+    CAST(sum(returned) AS BIGINT) AS returned, CAST(sum(netted) AS BIGINT) AS netted FROM escrows WHERE node = $1 GROUP BY link, role) AS l
 LEFT JOIN balances AS b ON b.node = $1 AND b.link = l.link ORDER BY l.link, l.role";
 
 /// Journal lines about money of a link that no lane knows.
 const ORPHANS: &str = "
-SELECT link FROM balances WHERE node = $1 AND signed + credited + flushed + seen > 0
+SELECT link FROM balances WHERE node = $1 AND signed + credited + flushed + seen + netted > 0
     AND link NOT IN (SELECT link FROM escrows WHERE node = $1) ORDER BY link";
 
 /// Lanes that promise more than they hold.
@@ -64,7 +68,7 @@ const OVERDRAWN: &str = "
 SELECT escrow, role FROM escrows WHERE node = $1 AND (total - netted > deposit OR landed > deposit) ORDER BY escrow";
 
 const BALANCES: &str = "
-SELECT link, signed, credited, flushed, seen, returned, fees FROM balances WHERE node = $1 ORDER BY link";
+SELECT link, signed, credited, flushed, seen, returned, netted, fees FROM balances WHERE node = $1 ORDER BY link";
 
 pub(super) fn balances(db: &mut dyn Sql, node: i64) -> Result<Vec<Balance>> {
     collect(db, BALANCES, &[Value::Int(node)], |line| {
@@ -75,7 +79,8 @@ pub(super) fn balances(db: &mut dyn Sql, node: i64) -> Result<Vec<Balance>> {
             flushed: line.stroops(3)?,
             seen: line.stroops(4)?,
             returned: line.stroops(5)?,
-            fees: line.count(6)?,
+            netted: line.stroops(6)?,
+            fees: line.count(7)?,
         })
     })
 }
@@ -89,6 +94,7 @@ pub(super) fn check(db: &mut dyn Sql, node: i64) -> Result<Books> {
             (&mut books.flushed, balance.flushed),
             (&mut books.seen, balance.seen),
             (&mut books.returned, balance.returned),
+            (&mut books.netted, balance.netted),
         ] {
             *sum = sum.add(part).unwrap_or(Stroops::MAX);
         }
@@ -98,7 +104,7 @@ pub(super) fn check(db: &mut dyn Sql, node: i64) -> Result<Books> {
     let wrong = &mut books.wrong;
     db.each(COMPARE, &node, &mut |line| {
         let (link, role) = (hex::encode(line.bytes::<16>(0)?), line.text(1)?);
-        for (what, at) in [("paid", 2), ("landed", 4), ("returned", 6)] {
+        for (what, at) in [("paid", 2), ("landed", 4), ("returned", 6), ("set off", 8)] {
             let (journal, lanes) = (line.count(at)?, line.count(at + 1)?);
             if journal != lanes {
                 wrong.push(format!("link {link} ({role}): {what} {journal} by the journal, {lanes} by its lanes"));

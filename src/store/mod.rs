@@ -71,7 +71,7 @@ const ELSEWHERE: &str = "magicwave.db.elsewhere";
 
 /// The configured store of the node whose wallet has this account, to write to, and beside it to read from. Waits for
 /// a database server; not to be called inside an asynchronous task. `MW-STORE-11`: the node's books lie in the other
-/// kind of database; with new ones it would forget what it signed.
+/// kind of database; with new ones it would forget what it signed. `MW-STORE-12`: they are of another wallet.
 pub fn open(config: &GatewayConfig, account: &AccountKey) -> Result<(Box<dyn Store + Send>, Reader)> {
     let (file, elsewhere) = (config.state_dir.join(FILE), config.state_dir.join(ELSEWHERE));
     match &config.database {
@@ -85,7 +85,7 @@ pub fn open(config: &GatewayConfig, account: &AccountKey) -> Result<(Box<dyn Sto
         }
         None if elsewhere.exists() => Err(other_place(&elsewhere)),
         None => {
-            let store = Sqlite::open(&config.state_dir)?;
+            let store = Sqlite::open_of(&config.state_dir, account)?;
             let reader = store.reader()?;
             Ok((Box::new(store), reader))
         }

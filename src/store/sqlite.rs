@@ -4,7 +4,9 @@ use super::sql::{Cell, Line, Sql, Statement, Value};
 use super::state::State;
 use super::{LOCK_PATIENCE, LOCK_PAUSE, Snapshot, Store, schema};
 use crate::error::{Error, Result};
+use crate::gateway::core::message::AccountKey;
 use crate::gateway::port::Row;
+use crate::stellar::keys;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
@@ -61,6 +63,27 @@ impl Sqlite {
         db.pragma_update(None, "synchronous", "full").map_err(failed)?;
         schema::prepare(&mut db, &path)?;
         Ok(Sqlite { state: State::new(Connected(db), NODE), path, _lock: lock })
+    }
+    /// The same for the node whose wallet has this account. `MW-STORE-12`: the books are of another wallet, which would
+    /// sign what nobody takes.
+    pub fn open_of(dir: &Path, account: &AccountKey) -> Result<Self> {
+        let mut store = Self::open(dir)?;
+        let Connected(db) = store.state.db();
+        db.execute("INSERT INTO nodes (node, account) VALUES (?1, ?2) ON CONFLICT DO NOTHING", (NODE, &account[..]))
+            .map_err(failed)?;
+        let known: Vec<u8> =
+            db.query_row("SELECT account FROM nodes WHERE node = ?1", [NODE], |row| row.get(0)).map_err(failed)?;
+        if known != account[..] {
+            let known = known.try_into().map_or_else(|_| "another account".to_owned(), |key| keys::account_id(&key));
+            let text = format!(
+                "The books in {} are those of {known}, and this wallet has the account {}. Name the wallet that they \
+                 belong to, or another state_dir.",
+                store.path.display(),
+                keys::account_id(account)
+            );
+            return Err(Error::never("MW-STORE-12", text));
+        }
+        Ok(store)
     }
     /// Reads beside the writer, from any thread.
     pub fn reader(&self) -> Result<Reader> {

@@ -41,6 +41,11 @@ impl<D: Sql> State<D> {
         State { db, node, requests: 0 }
     }
 
+    /// The connection.
+    pub fn db(&mut self) -> &mut D {
+        &mut self.db
+    }
+
     pub fn load(&mut self, hops: u32, now_ms: u64) -> Result<Snapshot> {
         let (node, kept) = (Value::Int(self.node), [Value::Int(HOPS_KEPT), Value::Int(REQUESTS_KEPT)]);
         let [hops_kept, requests_kept] = kept;

@@ -58,6 +58,7 @@ CREATE VIEW balances AS SELECT
     CAST(SUM(CASE WHEN what = 'flush_landed' THEN amount ELSE 0 END) AS BIGINT) AS flushed,
     CAST(SUM(CASE WHEN what = 'landing_seen' THEN amount ELSE 0 END) AS BIGINT) AS seen,
     CAST(SUM(CASE WHEN what = 'escrow_reclaimed' THEN amount ELSE 0 END) AS BIGINT) AS returned,
+    CAST(SUM(CASE WHEN what = 'netted' THEN amount ELSE 0 END) AS BIGINT) AS netted,
     CAST(SUM(CASE WHEN what IN ('escrow_created', 'escrow_funded', 'escrow_failed', 'flush_landed', 'flush_failed',
         'escrow_refunded', 'refund_failed', 'escrow_reclaimed', 'reclaim_failed') THEN fee ELSE 0 END) AS BIGINT) AS fees
     FROM events WHERE link IS NOT NULL GROUP BY node, link;

@@ -6,6 +6,10 @@ DROP INDEX hops_at;
 DROP INDEX payments_at;
 DROP INDEX events_link;
 
+CREATE TABLE nodes (
+    node INTEGER PRIMARY KEY, account BLOB NOT NULL UNIQUE CHECK (length(account) = 32)
+) STRICT;
+
 ALTER TABLE links RENAME TO links_2;
 CREATE TABLE links (
     node INTEGER NOT NULL, id BLOB NOT NULL, role TEXT NOT NULL, deposit INTEGER NOT NULL, since_ms INTEGER NOT NULL,
@@ -59,6 +63,9 @@ CREATE TABLE settings (
 
 ALTER TABLE events ADD COLUMN node INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE events ADD COLUMN tx BLOB;
+-- `INSERT OR REPLACE` deletes without the trigger of deletions.
+CREATE TRIGGER events_new BEFORE INSERT ON events WHEN EXISTS (SELECT 1 FROM events WHERE seq = NEW.seq)
+    BEGIN SELECT RAISE(ABORT, 'the journal only grows'); END;
 CREATE INDEX events_at ON events (node, at);
 CREATE INDEX events_tx ON events (node, seq) WHERE tx IS NOT NULL;
 
@@ -69,6 +76,7 @@ CREATE VIEW balances AS SELECT
     SUM(CASE WHEN what = 'flush_landed' THEN amount ELSE 0 END) AS flushed,
     SUM(CASE WHEN what = 'landing_seen' THEN amount ELSE 0 END) AS seen,
     SUM(CASE WHEN what = 'escrow_reclaimed' THEN amount ELSE 0 END) AS returned,
+    SUM(CASE WHEN what = 'netted' THEN amount ELSE 0 END) AS netted,
     SUM(CASE WHEN what IN ('escrow_created', 'escrow_funded', 'escrow_failed', 'flush_landed', 'flush_failed',
         'escrow_refunded', 'refund_failed', 'escrow_reclaimed', 'reclaim_failed') THEN fee ELSE 0 END) AS fees
     FROM events WHERE link IS NOT NULL GROUP BY node, link;

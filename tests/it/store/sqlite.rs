@@ -45,6 +45,20 @@ fn a_foreign_or_newer_file_is_refused_and_left_alone() {
     assert_eq!(Sqlite::open(dir.path()).expect_err("refused").code, "MW-STORE-5");
 }
 
+#[test]
+fn books_of_another_wallet_are_refused_and_left_alone() {
+    let dir = dir();
+    drop(Sqlite::open_of(dir.path(), &[1; 32]).expect("new books"));
+    let refused = Sqlite::open_of(dir.path(), &[2; 32]).expect_err("another wallet");
+    assert_eq!(refused.code, "MW-STORE-12");
+    assert!(refused.text.contains(&magicwave::stellar::keys::account_id(&[1; 32])), "{refused}");
+    drop(Sqlite::open_of(dir.path(), &[1; 32]).expect("its own"));
+    // Books of before that was written down are the first wallet's that opens them.
+    let old = of_version(2);
+    drop(Sqlite::open_of(old.path(), &[3; 32]).expect("brought up to date"));
+    assert_eq!(Sqlite::open_of(old.path(), &[1; 32]).expect_err("another wallet").code, "MW-STORE-12");
+}
+
 /// A file as a program of before left it.
 fn of_version(version: u32) -> TempDir {
     let dir = dir();
