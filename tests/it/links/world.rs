@@ -371,6 +371,11 @@ pub fn relay_id(number: usize) -> RelayId {
 }
 
 pub fn load(wallet: &Wallet, limits: &Limits, links: Vec<LinkRow>, lanes: Vec<EscrowRow>) -> Links {
-    let me = Identity::new(wallet.clone(), network(), asset());
+    load_for(asset(), wallet, limits, links, lanes)
+}
+
+/// A node that was set up for this asset.
+pub fn load_for(asset: Asset, wallet: &Wallet, limits: &Limits, links: Vec<LinkRow>, lanes: Vec<EscrowRow>) -> Links {
+    let me = Identity::new(wallet.clone(), network(), asset);
     Links::load(me, limits.clone(), links, lanes).expect("own rows")
 }
