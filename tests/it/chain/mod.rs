@@ -7,6 +7,7 @@ mod lazy;
 mod lock_rogues;
 mod locked;
 mod losses;
+mod one_lock;
 mod passes;
 mod policy;
 mod refusals;
