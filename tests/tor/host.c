@@ -10,6 +10,7 @@
  *   send CIRC HOP BODY        mw_send()
  *   raw CIRC HOP BODY         a payment cell with exactly this body, stamp
  *                             included or not, past every check of ours
+ *   begindir CIRC HOP         the beginning of a directory stream of no one
  *   flood CIRC HOP N          N payment cells at once
  *   grant CIRC CELLS          mw_grant()
  *   watch CIRC HOP CELLS      mw_watch()
@@ -21,7 +22,8 @@
  *   quit                      end tor
  *
  * With --echo every payment cell that arrives at a relay is answered with its
- * own body. "raw" reaches into tor on tor's thread: a product must not.
+ * own body. "raw" and "begindir" reach into tor on tor's thread: a product must
+ * not.
  */
 
 #include "orconfig.h"
@@ -50,10 +52,15 @@ static mw_policy_t policy = {
   .grace_ms = 3000, .max_held_cells = 2000, .max_held_total = 20000,
 };
 
-/* What "raw" wants; tor's thread picks it up when the counters event comes. */
+/* A stream id that tor gives to none of its own so early. */
+#define NOBODYS_STREAM 60000
+
+/* What "raw" or "begindir" wants; tor's thread picks it up when the counters
+ * event comes. */
 static struct {
   uint64_t circ;
   uint32_t hop;
+  uint8_t command;
   uint8_t body[512];
   size_t len;
   int wanted;
@@ -100,7 +107,7 @@ print_hex(const char *name, const uint8_t *data, size_t len)
   printf("\"");
 }
 
-/* On tor's thread: send a payment cell that need not be a good one. */
+/* On tor's thread: send a cell that need not be a good one. */
 static void
 send_raw(void)
 {
@@ -110,8 +117,24 @@ send_raw(void)
     return;
   if (pc->role == MW_ROLE_ORIGIN)
     layer = (crypt_path_t *) payment_cpath_hop(pc->circ, raw.hop);
-  relay_send_command_from_edge(0, pc->circ, RELAY_COMMAND_PAYMENT,
-                               (const char *) raw.body, raw.len, layer);
+  relay_send_command_from_edge(
+    raw.command == RELAY_COMMAND_PAYMENT ? 0 : NOBODYS_STREAM, pc->circ,
+    raw.command, (const char *) raw.body, raw.len, layer);
+}
+
+/* Have tor's thread send such a cell. */
+static int
+order_raw(uint64_t circ, uint32_t hop, uint8_t command, const char *hex)
+{
+  int n;
+  for (n = 0; n < 2000 && __atomic_load_n(&raw.wanted, __ATOMIC_ACQUIRE); ++n)
+    usleep(1000);
+  raw.circ = circ;
+  raw.hop = hop;
+  raw.command = command;
+  raw.len = from_hex(hex, raw.body, sizeof(raw.body));
+  __atomic_store_n(&raw.wanted, 1, __ATOMIC_RELEASE);
+  return mw_query(circ);
 }
 
 /* Relay cell format (0 or 1) that is spoken with a hop of our own circuit. */
@@ -223,15 +246,9 @@ run_line(const char *line)
     r = mw_send(circ, hop, body, from_hex(hex, body, sizeof(body)));
   } else if (sscanf(line, "raw %" SCNu64 " %u %2047s", &circ, &hop, hex)
              == 3) {
-    int n;
-    for (n = 0; n < 2000 && __atomic_load_n(&raw.wanted, __ATOMIC_ACQUIRE);
-         ++n)
-      usleep(1000);
-    raw.circ = circ;
-    raw.hop = hop;
-    raw.len = from_hex(hex, raw.body, sizeof(raw.body));
-    __atomic_store_n(&raw.wanted, 1, __ATOMIC_RELEASE);
-    r = mw_query(circ);
+    r = order_raw(circ, hop, RELAY_COMMAND_PAYMENT, hex);
+  } else if (sscanf(line, "begindir %" SCNu64 " %u", &circ, &hop) == 2) {
+    r = order_raw(circ, hop, RELAY_COMMAND_BEGIN_DIR, "-");
   } else if (sscanf(line, "flood %" SCNu64 " %u %" SCNu64, &circ, &hop,
                     &cells) == 3) {
     memset(body, 0x46, MW_BODY_MAX);

@@ -21,6 +21,7 @@ import abandon
 import cells
 import conflux
 import hold
+import spared
 from network import Network
 from world import World
 
@@ -41,6 +42,9 @@ TESTS = [
     hold.a_circuit_that_holds_too_much_is_closed_alone,
     hold.unpaid_circuits_do_not_harm_others,
     hold.who_says_no_hello_gets_what_is_left_over,
+    spared.directory_circuits_are_free,
+    spared.the_word_for_a_directory_frees_no_other_circuit,
+    spared.the_wallet_of_a_stopped_client_reaches_the_ledger,
     abandon.a_circuit_that_is_given_up_gets_no_new_stream_and_keeps_its_own,
     abandon.a_set_whose_leg_is_given_up_gets_no_new_stream_and_keeps_its_own,
     abandon.a_relay_gives_up_nothing,

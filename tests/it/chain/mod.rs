@@ -1,4 +1,5 @@
 //! Whole gateways wired back to back: passes through three hops and a site, lost messages, crashes, hostile ones.
+mod assets;
 mod failures;
 mod flushes;
 mod garbage;
@@ -6,6 +7,7 @@ mod lazy;
 mod lock_rogues;
 mod locked;
 mod losses;
+mod one_lock;
 mod passes;
 mod policy;
 mod refusals;

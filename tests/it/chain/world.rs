@@ -2,7 +2,7 @@
 //! the real codec, and the embedded ledger. Nothing is lost or crashes unless a test says so.
 use super::world_circuit::{Kind, Route};
 use super::world_weather::{Leg, Weather};
-use crate::links::world::{START, UNIT, World as Base, amount, limits, load, network, relay_id};
+use crate::links::world::{START, UNIT, World as Base, amount, asset, issuer, limits, load_for, network, relay_id};
 use crate::links::world_ledger::code;
 use magicwave::devnet::ledger::{Frame, Submission};
 use magicwave::gateway::chain::pay::{Pay, Terms as PayTerms};
@@ -16,6 +16,7 @@ use magicwave::gateway::core::policy::{Budget, Limits as BudgetLimits, Policy, P
 use magicwave::gateway::link::{EscrowRow, Limits, LinkRow, Readiness, Role};
 use magicwave::gateway::node::Gateway;
 use magicwave::gateway::port::*;
+use magicwave::stellar::asset::Asset;
 use magicwave::units::{Price, Stroops};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -55,6 +56,8 @@ pub struct Setup {
     pub rules: Vec<Rule>,
     /// A node that asks for 64 times the price of the others.
     pub dear: Option<usize>,
+    /// A node that was set up for another asset than the others, and whether its offers say so.
+    pub odd: Option<(usize, bool)>,
     pub limits: Limits,
     pub locks: Locks,
 }
@@ -80,10 +83,16 @@ impl Default for Setup {
             max_price: Price(1 << 24),
             rules: Vec::new(),
             dear: None,
+            odd: None,
             limits,
             locks: Locks::Never,
         }
     }
+}
+
+/// What the odd node of a setup takes and pays.
+pub fn other_asset() -> Asset {
+    Asset::credit("MWX", issuer().public()).expect("asset")
 }
 
 pub struct Node {
@@ -217,7 +226,7 @@ impl World {
         Terms {
             network: network().short(),
             payee: self.base.nodes[node].wallet.account(),
-            asset: self.base.nodes[node].links.asset(),
+            asset: if self.setup.odd == Some((node, true)) { other_asset().id() } else { asset().id() },
             kind: if node == SITE { ServiceKind::Http } else { ServiceKind::Tor },
             price: if self.setup.dear == Some(node) { Price(64 * PRICE.0) } else { PRICE },
             fee: amount(if node == SITE { 0 } else { FEE }),
@@ -229,7 +238,9 @@ impl World {
     }
 
     fn load(&mut self, node: usize, links: &[LinkRow], lanes: &[EscrowRow], hops: Vec<HopRow>) -> Gateway {
-        let links = load(&self.base.nodes[node].wallet, &self.setup.limits, links.to_vec(), lanes.to_vec());
+        let (wallet, limits) = (&self.base.nodes[node].wallet, &self.setup.limits);
+        let asset = if self.setup.odd.is_some_and(|(odd, _)| odd == node) { other_asset() } else { asset() };
+        let links = load_for(asset, wallet, limits, links.to_vec(), lanes.to_vec());
         let boot = self.rng.next_u64().to_be_bytes();
         let serve = (node != CLIENT).then(|| Serve::new(self.terms(node), boot, hops));
         let pay = (node == CLIENT).then(|| {

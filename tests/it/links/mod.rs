@@ -23,6 +23,7 @@ mod periods;
 mod posing;
 mod random;
 mod restored;
+mod slipped;
 mod together;
 mod traps;
 pub(crate) mod world;

@@ -252,7 +252,8 @@ impl World {
     pub fn restart(&mut self, node: usize) {
         let (links, lanes) = (self.link_rows(node), self.lanes(node));
         let Node { wallet, accounts, limits, .. } = &self.nodes[node];
-        self.nodes[node].links = load_with(*accounts, wallet, limits, links, lanes);
+        let me = Identity::new(wallet.clone(), network(), asset()).with_accounts(*accounts);
+        self.nodes[node].links = load_as(me, limits, links, lanes);
         self.nodes[node].crashes += 1;
         self.queue.retain(|(of, _)| *of != node);
         self.waiting.retain(|(of, ..)| *of != node);
@@ -375,10 +376,14 @@ pub fn relay_id(number: usize) -> RelayId {
 }
 
 pub fn load(wallet: &Wallet, limits: &Limits, links: Vec<LinkRow>, lanes: Vec<EscrowRow>) -> Links {
-    load_with(1, wallet, limits, links, lanes)
+    load_for(asset(), wallet, limits, links, lanes)
 }
 
-pub fn load_with(accounts: u8, wallet: &Wallet, limits: &Limits, links: Vec<LinkRow>, lanes: Vec<EscrowRow>) -> Links {
-    let me = Identity::new(wallet.clone(), network(), asset()).with_accounts(accounts);
+/// A node that was set up for this asset.
+pub fn load_for(asset: Asset, wallet: &Wallet, limits: &Limits, links: Vec<LinkRow>, lanes: Vec<EscrowRow>) -> Links {
+    load_as(Identity::new(wallet.clone(), network(), asset), limits, links, lanes)
+}
+
+fn load_as(me: Identity, limits: &Limits, links: Vec<LinkRow>, lanes: Vec<EscrowRow>) -> Links {
     Links::load(me, limits.clone(), links, lanes).expect("own rows")
 }
