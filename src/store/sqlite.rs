@@ -6,7 +6,6 @@ use super::{LOCK_PATIENCE, LOCK_PAUSE, Snapshot, Store, schema};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::AccountKey;
 use crate::gateway::port::Row;
-use crate::stellar::keys;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
@@ -74,12 +73,12 @@ impl Sqlite {
         let known: Vec<u8> =
             db.query_row("SELECT account FROM nodes WHERE node = ?1", [NODE], |row| row.get(0)).map_err(failed)?;
         if known != account[..] {
-            let known = known.try_into().map_or_else(|_| "another account".to_owned(), |key| keys::account_id(&key));
             let text = format!(
-                "The books in {} are those of {known}, and this wallet has the account {}. Name the wallet that they \
+                "The books in {} are those of the account {} (hex), and this wallet has {}. Name the wallet that they \
                  belong to, or another state_dir.",
                 store.path.display(),
-                keys::account_id(account)
+                hex::encode(known),
+                hex::encode(account)
             );
             return Err(Error::never("MW-STORE-12", text));
         }

@@ -51,7 +51,7 @@ fn books_of_another_wallet_are_refused_and_left_alone() {
     drop(Sqlite::open_of(dir.path(), &[1; 32]).expect("new books"));
     let refused = Sqlite::open_of(dir.path(), &[2; 32]).expect_err("another wallet");
     assert_eq!(refused.code, "MW-STORE-12");
-    assert!(refused.text.contains(&magicwave::stellar::keys::account_id(&[1; 32])), "{refused}");
+    assert!(refused.text.contains(&"01".repeat(32)), "{refused}");
     drop(Sqlite::open_of(dir.path(), &[1; 32]).expect("its own"));
     // Books of before that was written down are the first wallet's that opens them.
     let old = of_version(2);
