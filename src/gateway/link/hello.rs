@@ -109,8 +109,9 @@ impl Links {
         if hello.asset != self.me.asset() {
             return Err(RefusalCode::WRONG_ASSET);
         }
-        if self.me.number_of(&hello.account).is_some() {
-            return Err(RefusalCode::UNEXPECTED); // our own circuit came back to us
+        // Our own circuit came back to us. Of several accounts nobody can ask which are ours.
+        if self.me.accounts() == 1 && hello.account == self.me.account(0) {
+            return Err(RefusalCode::UNEXPECTED);
         }
         if hello.payer {
             self.on_payer_hello(now_ms, circ, from, &hello, out)
@@ -285,6 +286,7 @@ impl Links {
     /// The payee agreed.
     fn on_accept(&mut self, now_ms: u64, id: &Id, accept: LinkAccept, out: &mut Out) -> Result<(), RefusalCode> {
         let taken = self.link_by_tag(&accept.link_tag, Role::Payer).is_some_and(|l| l.row.id != *id);
+        let own = self.me.account(self.links.get(id).map_or(0, |link| link.row.own));
         let Some(link) = self.links.get_mut(id) else { return Err(RefusalCode::LINK_UNKNOWN) };
         if link.row.role != Role::Payer || accept.link != *id {
             return Err(RefusalCode::UNEXPECTED);
@@ -299,7 +301,7 @@ impl Links {
         if link.tentative {
             // A service named its account in its hello; nobody else may take its place.
             let other = link.row.account != [0; 32] && link.row.account != accept.account;
-            if taken || other || self.me.number_of(&accept.account).is_some() {
+            if taken || other || accept.account == own {
                 return Err(RefusalCode::DUPLICATE_CONFLICT);
             }
             self.index.forget_link(&link.row);

@@ -100,12 +100,15 @@ impl Identity {
         let wide = Zeroizing::new(Sha512::new().chain_update(LOCK_SECRET).chain_update(*seed).finalize().into());
         LockSecret::derived(&wide)
     }
-    /// E of this counter.
-    pub(super) fn escrow(&self, index: u32) -> AccountKey {
-        self.escrow_key(index).public()
+    /// E of this counter, opened by our account number `own`: a store that is gone begins its counters again, and no two
+    /// accounts may then come by the same E.
+    pub(super) fn escrow(&self, own: u8, index: u32) -> AccountKey {
+        self.escrow_key(own, index).public()
     }
-    fn escrow_key(&self, index: u32) -> SecretSeed {
-        self.wallet.derive(wallet::ESCROW, &index.to_be_bytes())
+    fn escrow_key(&self, own: u8, index: u32) -> SecretSeed {
+        let mut context = index.to_be_bytes().to_vec();
+        context.extend((own != 0).then_some(own));
+        self.wallet.derive(wallet::ESCROW, &context)
     }
     /// What the partners agreed on for a lane.
     pub(super) fn terms(&self, link: &LinkRow, lane: &EscrowRow, signer: &SecretSeed) -> EscrowTerms {
@@ -127,15 +130,15 @@ impl Identity {
     /// O1 for a lane's escrow, `sequence` being that of our account as it stands.
     pub(super) fn open(&self, lane: &EscrowRow, sequence: i64, fee: u64) -> Result<Tx> {
         let source = self.source(self.account(lane.own), sequence, fee, OPEN_OPS);
-        let escrow = self.escrow_key(lane.index);
+        let escrow = self.escrow_key(lane.own, lane.index);
         let signed = template::open(&source, &escrow.public(), &self.asset)?;
         let signed = signed.sign(&[&self.key(&source.account), &escrow])?;
         Ok(Tx { hash: signed.hash(), envelope: signed.to_xdr()?, sequence: sequence.saturating_add(1), fee })
     }
     /// F in its fee bump; checks the payee's signature on R.
-    pub(super) fn fund(&self, terms: &EscrowTerms, index: u32, refund: &Signature, fee: u64) -> Result<Tx> {
+    pub(super) fn fund(&self, terms: &EscrowTerms, lane: &EscrowRow, refund: &Signature, fee: u64) -> Result<Tx> {
         let own = self.key(&terms.payer_account);
-        let inner = template::complete_fund(terms, &self.escrow_key(index), &own, refund)?;
+        let inner = template::complete_fund(terms, &self.escrow_key(lane.own, lane.index), &own, refund)?;
         self.bump(&own, &inner, terms.funded_sequence(), fee)
     }
     /// The flush of an epoch in its fee bump: a claim that the payer signed; `max_time` 0 for a plain one.

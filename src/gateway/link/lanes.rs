@@ -85,7 +85,7 @@ impl Links {
                 let index = self.next_index;
                 let Some(next) = index.checked_add(1) else { return };
                 self.next_index = next;
-                EscrowRow::new(self.me.escrow(index), &row, index, EscrowState::Planned)
+                EscrowRow::new(self.me.escrow(row.own, index), &row, index, EscrowState::Planned)
             }
         };
         self.save(lane, out);

@@ -188,6 +188,12 @@ impl Links {
             (Ask::Displaced(_), LedgerResult::NotFound) => self.on_displaced(now_ms, row, None, out),
             (Ask::Failed(_, fee), LedgerResult::Account(view)) => self.on_failed(now_ms, row, Some(&view), fee, out),
             (Ask::Failed(_, fee), LedgerResult::NotFound) => self.on_failed(now_ms, row, None, fee, out),
+            (Ask::Refused(_), LedgerResult::Account(view)) if matches!(row.state, EscrowState::Creating { .. }) => {
+                self.on_displaced(now_ms, row, Some(&view), out)
+            }
+            (Ask::Refused(_), LedgerResult::NotFound) if matches!(row.state, EscrowState::Creating { .. }) => {
+                self.pause(now_ms, &escrow)
+            }
             (Ask::Refused(_), LedgerResult::Account(view)) => {
                 self.on_return_fate(now_ms, row, Some(&view), Fate::default(), out)
             }

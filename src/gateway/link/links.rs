@@ -292,7 +292,7 @@ impl Links {
         for (id, link) in &all.links {
             if let (true, Partner::Relay(relay)) = (link.row.dials, link.row.partner) {
                 let wanted = all.lanes_of(id).any(|row| row.is_unsettled());
-                all.dials.insert((relay, link.row.role), Dial::new(Some(*id), wanted));
+                all.dials.insert((relay, link.row.role), Dial { own: link.row.own, ..Dial::new(Some(*id), wanted) });
             }
         }
         Ok(all)

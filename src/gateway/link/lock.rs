@@ -296,6 +296,9 @@ impl Links {
         }
         let lane = self.lane_on(&id, &body.claim.escrow).ok_or(RefusalCode::LINK_UNKNOWN)?;
         let known = lane.lock.as_ref().filter(|lock| lock.hop == *hop_id);
+        if known.is_some_and(|lock| lock.secret.is_some()) {
+            return Err(RefusalCode::DUPLICATE_CONFLICT); // paid: nothing more goes onwards for it
+        }
         if known.is_some_and(|lock| lock.point != point || lock.max_time != max_time || lock.amount != amount) {
             return Err(RefusalCode::DUPLICATE_CONFLICT);
         }

@@ -158,7 +158,7 @@ impl Links {
         }
         let terms = self.terms(&lane).ok_or(RefusalCode::LINK_UNKNOWN)?;
         // Checks the signature over the refund as rebuilt here; a wrong one costs nothing.
-        let tx = self.me.fund(&terms, lane.index, &signed.signature, FUND_FEE);
+        let tx = self.me.fund(&terms, &lane, &signed.signature, FUND_FEE);
         let tx = tx.map_err(|_| RefusalCode::CLAIM_INVALID)?;
         lane.refund = Some(signed.signature);
         lane.state = EscrowState::Funding { tx };

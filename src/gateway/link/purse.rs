@@ -168,14 +168,16 @@ impl Links {
     /// that serves, else one that the fewest others see. A service's first account stands in its offers: it comes last.
     /// None while it has to be looked which of them serve.
     pub(super) fn account_for(&mut self, now_ms: u64, partner: Partner, role: Role) -> Option<u8> {
+        if let Partner::Relay(relay) = partner
+            && let Some(link) = self.index.with(&relay).find_map(|id| self.links.get(id))
+        {
+            return Some(link.row.own);
+        }
         if self.me.accounts() == 1 {
             return Some(0);
         }
         let mut seen: BTreeMap<u8, HashSet<Partner>> = BTreeMap::new();
         for link in self.links.values() {
-            if link.row.partner == partner && partner != Partner::Anonymous {
-                return Some(link.row.own);
-            }
             seen.entry(link.row.own).or_default().insert(link.row.partner);
         }
         let offered = |number: u8| number == 0 && role == Role::Payee;

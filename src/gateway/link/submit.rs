@@ -33,6 +33,9 @@ impl Links {
         if row.state.is_returning() {
             return self.ask_refused(now_ms, escrow, out);
         }
+        if code.contains("failed") && matches!(row.state, EscrowState::Creating { .. }) {
+            return self.ask_refused(now_ms, escrow, out);
+        }
         if code.contains("insufficient_balance") && row.state.is_opening() {
             self.own_mut(row.own).no_funds = true;
         }
@@ -56,7 +59,7 @@ impl Links {
     fn with_fee(&self, row: &EscrowRow, old: &Tx, fee: u64) -> Option<Tx> {
         match &row.state {
             EscrowState::Creating { .. } => self.me.open(row, old.sequence.checked_sub(1)?, fee).ok(),
-            EscrowState::Funding { .. } => self.me.fund(&self.terms(row)?, row.index, &row.refund?, fee).ok(),
+            EscrowState::Funding { .. } => self.me.fund(&self.terms(row)?, row, &row.refund?, fee).ok(),
             EscrowState::Refunding { .. } => self.refund_at(row, fee),
             EscrowState::Reclaiming { rest, .. } => self.reclaim_at(row, *rest, old.sequence.checked_sub(1)?, fee),
             _ => {

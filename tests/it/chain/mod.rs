@@ -16,6 +16,7 @@ mod rogues;
 mod services;
 mod strangers;
 mod theft;
+mod twice;
 mod visitors;
 mod withheld;
 mod world;

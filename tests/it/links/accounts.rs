@@ -1,7 +1,7 @@
 //! Several accounts of one wallet: partners that should not know of each other see different ones, and nothing on the
 //! ledger joins them.
 use super::world::*;
-use magicwave::gateway::core::message::{AccountKey, Id};
+use magicwave::gateway::core::message::{AccountKey, Id, LinkHello, Message};
 use magicwave::gateway::link::{Limits, LinkRow, Role};
 
 /// A client or a service behind the relays.
@@ -194,4 +194,85 @@ fn rows_of_an_account_that_no_wallet_has_are_refused() {
     let refused = magicwave::gateway::link::Links::load(me, limits(), links, lanes).map(|_| ());
     assert_eq!(refused.expect_err("refused").code, "MW-LINK-2");
     assert!(world.lanes(OTHER).iter().all(|lane| lane.role == Role::Payer && lane.link != Id::default()));
+}
+
+/// What the other end answers when relay 0 says hello again under a guessed account.
+fn said(world: &mut World, guess: AccountKey) -> Vec<Message> {
+    let partner = magicwave::gateway::link::Partner::Relay(world.relay(0));
+    let link = world.link_rows(OTHER).into_iter().find(|row| row.partner == partner).expect("a link").id;
+    let circ = world.circuit(OTHER, 0);
+    let hello = LinkHello {
+        version: 1,
+        network: network().short(),
+        asset: asset().id(),
+        link,
+        payer: true,
+        account: guess,
+        signer: [9; 32],
+        deposit: limits().deposit,
+        period: limits().period_secs,
+    };
+    world.inject(0, circ, Message::LinkHello(hello))
+}
+
+#[test]
+fn a_partner_cannot_ask_which_other_accounts_are_ours() {
+    let mut world = world(8, 3, 3);
+    (0..2).for_each(|guard| world.open(OTHER, guard));
+    let stranger = said(&mut world, [77; 32]);
+    for number in 1..16 {
+        let guess = account(&world, number);
+        assert_eq!(said(&mut world, guess), stranger, "account {number}");
+    }
+    let mut world = self::world(9, 3, 3);
+    serve(&mut world, 0);
+    let stranger = said(&mut world, [77; 32]);
+    for number in [0, 2] {
+        let guess = account(&world, number);
+        assert_eq!(said(&mut world, guess), stranger, "account {number}, the first of which stands in offers");
+    }
+}
+
+#[test]
+fn a_relay_that_forgot_its_link_to_a_service_sees_no_other_account_of_it() {
+    let mut world = world(10, 3, 3);
+    serve(&mut world, 0);
+    world.roll_back(0, Default::default());
+    world.restart(OTHER);
+    let before = world.log.len();
+    serve(&mut world, 0);
+    let shown: Vec<AccountKey> = world.log[before..]
+        .iter()
+        .filter_map(|(to, message)| match message {
+            Message::LinkHello(hello) if *to == 0 => Some(hello.account),
+            Message::LinkAccept(accept) if *to == 0 => Some(accept.account),
+            _ => None,
+        })
+        .collect();
+    assert!(shown.len() > 1 && shown.iter().all(|known| *known == account(&world, 1)), "{}", shown.len());
+}
+
+#[test]
+fn a_wallet_without_its_store_makes_no_escrow_twice_from_two_accounts() {
+    let mut world = world(11, 2, 2);
+    world.open(OTHER, 0);
+    let id = world.link_rows(OTHER)[0].id;
+    world.step(OTHER, |links, now, _, out| links.want_lane(now, &id, out));
+    world.run(60);
+    world.open(OTHER, 1);
+    world.close(OTHER);
+    world.run_until_back(OTHER);
+    world.roll_back(OTHER, Default::default());
+    world.run(100);
+    (0..2).for_each(|guard| world.open(OTHER, guard));
+    let holds = |bytes: &[u8], key: &AccountKey| bytes.windows(32).any(|part| part == key);
+    let escrows: std::collections::BTreeSet<AccountKey> = world.lanes(OTHER).iter().map(|lane| lane.escrow).collect();
+    assert_eq!(escrows.len(), 2);
+    for escrow in escrows {
+        let of = |number: &u8| {
+            let own = account(&world, *number);
+            world.applied.iter().any(|(_, bytes)| holds(bytes, &escrow) && holds(bytes, &own))
+        };
+        assert_eq!([0, 1].iter().filter(|number| of(number)).count(), 1);
+    }
 }

@@ -185,3 +185,27 @@ impl World {
         Claim { escrow: lane.escrow, epoch, cumulative: held.cumulative, signature }
     }
 }
+
+#[test]
+fn a_wallet_without_its_store_pays_again_though_its_first_escrows_are_still_there() {
+    let mut world = World::new(3, 2, 1, &Limits { denomination: amount(1), period_secs: 6_000, ..limits() });
+    world.open(2, 0);
+    world.pay_for_sure(2, 0, 100);
+    world.roll_back(2, Default::default());
+    world.open(2, 1);
+    world.pay_for_sure(2, 1, 100);
+}
+
+#[test]
+fn a_store_put_back_before_an_opening_gets_its_other_deposits_back() {
+    let mut world = World::new(3, 2, 1, &Limits { denomination: amount(1), period_secs: 600, ..limits() });
+    world.open(2, 0);
+    world.pay_for_sure(2, 0, 100);
+    let old = world.backup(2);
+    world.open(2, 1);
+    world.roll_back(2, old);
+    world.open(2, 1);
+    world.close(2);
+    world.run_until_back(2);
+    assert!(world.lanes(2).iter().all(|lane| lane.state.is_over()));
+}
