@@ -33,7 +33,8 @@ pub struct Returning {
 /// There are no new payments on them. Each deposit comes back within a few ledgers when the partner closes with us (it
 /// flushes what it holds first), else by itself once its escrow was silent for its period.
 /// Repeat it to look again; `escrow_refunded` and `escrow_reclaimed` in the journal say what it came to. Partners that
-/// are paid later get new links, a minute after the last call at the earliest.
+/// are paid later get new links, a minute after the last call at the earliest; a relay passes no payments on meanwhile,
+/// so that circuits through it slow down for those who use them.
 #[utoipa::path(post, path = "/api/close", responses((status = 200, body = Closing)))]
 pub(super) async fn post(State(api): State<Api>) -> Answer<Closing> {
     Ok(Json(api.backend.close().await?))

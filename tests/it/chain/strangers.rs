@@ -69,6 +69,29 @@ fn nodes_that_are_no_neighbours_share_no_value() {
 }
 
 #[test]
+fn no_amount_or_time_of_one_payment_is_the_same_at_two_nodes_that_are_no_neighbours() {
+    let mut world = World::open_with_site(Setup { locks: Locks::Always, ..Setup::default() });
+    let mut person = Person::begin(&mut world);
+    (0..6).for_each(|_| person.use_it(&mut world));
+    // Prices, and so what a hop is paid for itself, come from one table for all: only what goes through a node counts.
+    let signs = world.log.iter().filter_map(|(_, to, m)| match m {
+        Message::Sign(sign) => {
+            let order = sign.lock.as_ref().expect("under a lock");
+            Some((*to, [sign.amount_in.get(), sign.amount_out.get(), order.max_time]))
+        }
+        _ => None,
+    });
+    let signs: Vec<(usize, [u64; 3])> = signs.collect();
+    let mut passes = 0;
+    for pass in signs.windows(3).filter(|pass| pass.iter().map(|(node, _)| *node).eq([N1, N2, N3])) {
+        let (first, last) = (pass[0].1, pass[2].1);
+        assert!(first.iter().all(|number| !last.contains(number)), "{first:?} {last:?}");
+        passes += 1;
+    }
+    assert!(passes > 3, "{passes} payments went through all three");
+}
+
+#[test]
 fn what_the_client_carries_has_one_size_whatever_the_pair_has_paid_before() {
     let mut world = World::open_with_site(Setup { locks: Locks::Always, ..Setup::default() });
     Person::begin(&mut world).use_it(&mut world);
