@@ -399,12 +399,6 @@ impl Links {
         self.lane_of_lock(role, own).is_some_and(|lane| lane.lock.as_ref().is_some_and(|lock| lock.own == *own))
     }
 
-    /// Payee: does a lock wait for its secret for this payment?
-    pub fn awaits_secret(&self, own: &Id) -> bool {
-        let lane = self.lane_of_lock(Role::Payee, own);
-        lane.and_then(|lane| lane.lock.as_ref()).is_some_and(|lock| lock.own == *own && lock.secret.is_none())
-    }
-
     /// Was this payment of ours signed in plain, or folded?
     pub fn paid_under(&self, own: &Id) -> bool {
         self.paying_lanes().any(|lane| lane.row.recent(own).is_some())

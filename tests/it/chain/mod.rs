@@ -7,7 +7,6 @@ mod lazy;
 mod lock_rogues;
 mod locked;
 mod losses;
-mod one_lock;
 mod passes;
 mod policy;
 mod refusals;

@@ -44,7 +44,7 @@ impl Pay {
         let Some(c) = self.circuits.get(&circ) else { return };
         let on_circuit = || self.passes.iter().filter(|p| p.circ == circ && p.call.is_none());
         let mut dues = self.dues(circ, c, c.speaking);
-        if self.terms.locks == Locks::Large && (now < c.plain_until || self.has_lock(circ)) {
+        if self.terms.locks == Locks::Large && now < c.plain_until {
             dues.iter_mut().zip(&c.hops).for_each(|(due, h)| *due = (*due).min(h.first_increment()));
         }
         let reach = held.map_or(c.speaking, |k| k + 1).min(self.edges.reach(now, c.hops.iter().map(|h| &h.hop)));

@@ -45,12 +45,6 @@ impl Pay {
         ChainLock::plan(rng, dues.len(), now / 1000, u64::from(margin)).ok()
     }
 
-    /// One lock per circuit: is one under way on this one? Of those that were given up the relays know best.
-    pub(super) fn has_lock(&self, circ: CircuitId) -> bool {
-        let open = |p: &Pass| p.lock.is_some() && p.is_signed() && !p.is_open();
-        self.passes.iter().any(|p| p.circ == circ && open(p))
-    }
-
     /// Its dues are no longer under way: paid, or given up.
     pub(super) fn unlock(&mut self, pass: &Pass) {
         if pass.lock.is_none() {

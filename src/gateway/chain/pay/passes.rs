@@ -53,9 +53,6 @@ impl Pay {
         let service = wish.as_ref().map(|wish| &wish.offer);
         let offers: Vec<&Offer> = offers.into_iter().chain(service).collect();
         let lock = self.plan_lock(now, rng, &dues, &offers);
-        if lock.is_some() && self.has_lock(circ) {
-            return fail(RefusalCode::BUSY, out);
-        }
         let kind = if wish.is_some() { ServiceKind::Http } else { ServiceKind::Tor };
         let site = wish.as_ref().map(|w| w.site.clone());
         let mut id = [0; ID_LEN];

@@ -39,9 +39,6 @@ impl Serve {
             _ => return Err(refuse(RefusalCode::NO_LINK)),
         };
         let (hop_id, amount) = (create.hop_id, create.amount);
-        if create.lock != LockWish::Plain {
-            self.takes_lock(links, key, &hop_id).map_err(refuse)?;
-        }
         let template = match create.lock {
             LockWish::Plain => links.template(rng, payer, hop_id, amount),
             LockWish::Onwards | LockWish::Last => links.lock_template(now, rng, payer, hop_id, amount),

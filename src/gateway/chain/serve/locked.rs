@@ -10,12 +10,6 @@ use crate::units::Stroops;
 use rand::Rng;
 
 impl Serve {
-    /// One lock per circuit: another one waits until its secret is known, or its time is over.
-    pub(super) fn takes_lock(&self, links: &Links, key: Key, hop_id: &Id) -> Result<(), RefusalCode> {
-        let other = self.sessions.get(&key).and_then(|session| session.locked).filter(|id| id != hop_id);
-        if other.is_some_and(|id| links.awaits_secret(&id)) { Err(RefusalCode::BUSY) } else { Ok(()) }
-    }
-
     /// The lock of what is signed onwards is computed from the one that came in, so that what opens the one opens the
     /// other; both are durable before the answer leaves. A repeat gets the claim as it stands by then.
     pub(super) fn on_sign_locked(
@@ -36,7 +30,6 @@ impl Serve {
         if matches!(known, Some(Message::Delivered(_))) {
             return Err(refuse(RefusalCode::DUPLICATE_CONFLICT));
         }
-        self.takes_lock(links, key, &sign.hop_id).map_err(refuse)?;
         let (_, payee) = self.onwards(key, sign, links, out).map_err(refuse)?;
         let margin = links.lock_margin();
         if order.max_time < (now / 1000).saturating_add(margin) {
@@ -51,9 +44,6 @@ impl Serve {
             .sign_locked(now, rng, sign.hop_id, payee, sign.amount_out, &sign.template, new, out)
             .map_err(refuse)?;
         links.keep_lock(now, taken, out);
-        if let Some(session) = self.sessions.get_mut(&key) {
-            session.locked = Some(sign.hop_id);
-        }
         let message = Message::Signed(Signed { hop_id: sign.hop_id, claim });
         self.answer(now, name, &sign.hop_id, (sign.amount_in, sign.amount_out), true, &message, out);
         Ok(message)

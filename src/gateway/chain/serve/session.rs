@@ -35,8 +35,6 @@ pub(super) struct Session {
     pub name: Id,
     /// Payments that were created in it, oldest first.
     pub created: VecDeque<Id>,
-    /// The payment that was signed onwards under a lock last.
-    pub locked: Option<Id>,
 }
 
 impl Serve {
@@ -99,7 +97,7 @@ impl Serve {
         // A second hello on a circuit renews the offer and keeps what was paid, and what is about to be.
         let known = self.sessions.remove(&key);
         let (paid, units) = known.as_ref().map_or((Stroops::ZERO, Counted::default()), |s| (s.paid, s.units));
-        let (name, created, locked) = known.map_or((id, VecDeque::new(), None), |s| (s.name, s.created, s.locked));
+        let (name, created) = known.map_or((id, VecDeque::new()), |s| (s.name, s.created));
         let state = circ.and_then(|circ| self.ways.get(&circ)).map_or(0, |way| way.state);
         let session = Session {
             offer,
@@ -112,7 +110,6 @@ impl Serve {
             used_at: now,
             name,
             created,
-            locked,
         };
         self.sessions.insert(key, session);
         Ok(key)
