@@ -9,11 +9,15 @@ use crate::wallet::passphrase::{Passphrase, file_of};
 use crate::wallet::secret::Secret;
 use crate::wallet::{self, Wallet};
 use serde::Deserialize;
-use std::io::IsTerminal;
+use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
+use std::fs::File;
+use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::sync::OnceLock;
 use zeroize::Zeroizing;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Longest configuration file that is read.
 const MAX_FILE: u64 = 64 << 10;
@@ -209,7 +213,45 @@ fn ask_hidden(prompt: &str) -> Result<Zeroizing<String>> {
     if !std::io::stderr().is_terminal() {
         return Err(none());
     }
-    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|_| none())
+    echo_comes_back().map_err(|_| none())?;
+    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| match error.kind() {
+        ErrorKind::Interrupted => Error::never("MW-WALLET-13", "Interrupted; nothing was done."),
+        _ => none(),
+    })
+}
+
+/// From now on a signal that ends the program first leaves the terminal as it is now: what asks without echo could not
+/// put it back. A Ctrl-C on the terminal is none while it asks.
+fn echo_comes_back() -> std::io::Result<()> {
+    static WATCHED: OnceLock<()> = OnceLock::new();
+    if WATCHED.get().is_some() {
+        return Ok(());
+    }
+    let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+    let before = tcgetattr(&terminal)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listen = |kind| {
+        let _inside = runtime.enter();
+        signal(kind)
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    std::thread::spawn(move || {
+        let kind = runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => SignalKind::interrupt(),
+                _ = terminate.recv() => SignalKind::terminate(),
+                _ = hang_up.recv() => SignalKind::hangup(),
+            }
+        });
+        let _ = tcsetattr(&terminal, SetArg::TCSANOW, &before);
+        eprintln!();
+        // As a shell tells of a program that a signal ended.
+        std::process::exit(128 + kind.as_raw_value());
+    });
+    let _ = WATCHED.set(());
+    Ok(())
 }
 
 /// A question that wants `yes`. `MW-WALLET-30`: there is no terminal, or the answer is another.
