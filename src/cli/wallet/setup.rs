@@ -1,6 +1,7 @@
 //! What all verbs of the wallet share: which files, which ledger, which passphrase.
 use crate::api::client::call;
-use crate::config::{GatewayConfig, Ledger, LedgerRoute, Role, Wallet as WalletConfig};
+use crate::api::state::NodeState;
+use crate::config::{GatewayConfig, Ledger, LedgerRoute, Role, Wallet as WalletConfig, read_plain};
 use crate::error::{Error, Result};
 use crate::stellar::horizon::LoopbackAddr;
 use crate::stellar::keys::ACCOUNTS;
@@ -8,19 +9,17 @@ use crate::wallet::ledger::{Purse, Reach};
 use crate::wallet::passphrase::{Passphrase, file_of};
 use crate::wallet::secret::Secret;
 use crate::wallet::{self, Wallet};
-use serde::Deserialize;
 use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
+use serde::Deserialize;
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use std::sync::OnceLock;
-use zeroize::Zeroizing;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
-/// Longest configuration file that is read.
-const MAX_FILE: u64 = 64 << 10;
 /// For the daemon to say where its SOCKS port is.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -84,11 +83,7 @@ impl Settings {
     /// A node's whole file is checked as the node would; one without a `role` has [wallet] and [ledger] alone.
     fn load(path: &Path) -> Result<Self> {
         let unreadable = |why: String| Error::never("MW-CONF-1", format!("cannot read {}: {why}", path.display()));
-        let length = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-        if length > MAX_FILE {
-            return Err(unreadable(format!("{length} bytes, more than the {MAX_FILE} that are read")));
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        let text = read_plain(path).map_err(|error| unreadable(error.to_string()))?;
         let form = |error: toml::de::Error| {
             Error::never("MW-CONF-2", format!("{}: {}", path.display(), error.to_string().trim_end()))
         };
