@@ -96,7 +96,8 @@ impl crate::api::Backend for Backend {
                 }
             };
             let tor = state::TorState { bootstrap: boot.percent, summary: boot.summary };
-            Ok(state::NodeState { role, tor, account })
+            let socks = self.socks.map(|socks| socks.to_string());
+            Ok(state::NodeState { role, tor, socks, account })
         })
     }
 

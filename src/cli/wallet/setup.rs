@@ -182,16 +182,17 @@ impl Network {
 /// The SOCKS port of the running daemon. `MW-WALLET-20`: it is not running, or has none.
 async fn socks_of(api: Option<&Path>) -> Result<SocketAddr> {
     let none = |why: &str| {
+        let end = if why.ends_with(['.', '?', '!']) { "" } else { "." };
         let text = format!(
-            "The ledger is reached through tor only, and {why}. Start the node's daemon, or name tor's SOCKS port with \
-             --socks."
+            "The ledger is reached through tor only, and where its SOCKS port is cannot be told: {why}{end} Start the \
+             node's daemon, or name tor's SOCKS port with --socks."
         );
         Error::later("MW-WALLET-20", text)
     };
     let api = api.ok_or_else(|| none("no daemon is named"))?;
-    let status: serde_json::Value =
-        call(api, "/api/status", None, PATIENCE).await.map_err(|error| none(&error.text))?;
-    let socks = status.get("socks").and_then(|socks| socks.as_str()?.parse().ok());
+    // Not /api/status, which grows with every link.
+    let state: NodeState = call(api, "/api/state", None, PATIENCE).await.map_err(|error| none(&error.text))?;
+    let socks = state.socks.and_then(|socks| socks.parse().ok());
     socks.ok_or_else(|| none("the daemon has no SOCKS port"))
 }
 
