@@ -4,7 +4,7 @@ use super::postgres::Connected;
 use super::sql::{Line, Sql, Value, bodies, collect};
 use super::{FILE, sqlite};
 use crate::config::{Database, GatewayConfig};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gateway::chain::PaymentRow;
 use crate::gateway::core::message::AccountKey;
 use crate::gateway::link::{EscrowRow, LinkRow};
@@ -49,11 +49,17 @@ impl Reader {
         Ok(Reader::over(Box::new(db), node))
     }
 
-    /// The configured store, as [`Reader::open`] or [`Reader::connect`].
+    /// The configured store, as [`Reader::open`] or [`Reader::connect`]. `MW-STORE-12`: an account for a file, which
+    /// holds one node.
     pub fn configured(config: &GatewayConfig, account: Option<&AccountKey>) -> Result<Self> {
         match &config.database {
             Some(database) => Reader::connect(database, account),
             None => Reader::open(&config.state_dir.join(FILE)),
+            None if account.is_some() => {
+                let text = "These books are a file with one node in it, since the configuration has no [database]: there \
+                            is nothing to choose from. Leave --node out, or name the configuration of a node there.";
+                Err(Error::never("MW-STORE-12", text))
+            }
         }
     }
 

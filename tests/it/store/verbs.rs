@@ -170,3 +170,31 @@ fn a_store_that_is_not_there_is_an_error_with_a_code() {
     let Place::Sqlite(dir) = &place else { panic!() };
     assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 0, "a look makes nothing");
 }
+
+#[test]
+fn a_file_that_holds_no_books_is_named_with_what_to_do() {
+    let (home, place) = (dir(), Place::Sqlite(dir()));
+    let gateway = configure(&place, &home);
+    let Place::Sqlite(dir) = &place else { panic!() };
+    let file = dir.path().join("magicwave.db");
+    std::fs::write(&file, [7; 4096]).expect("garbage");
+    let done = run("books check --json", &gateway);
+    let said: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    let text = said["error"].as_str().expect("text");
+    assert_eq!(said["code"], "MW-STORE-5");
+    assert!(text.contains(&file.display().to_string()) && text.contains("backup"), "{text}");
+}
+
+#[test]
+fn a_node_is_not_chosen_where_the_books_are_a_file() {
+    let (home, place) = (dir(), Place::Sqlite(dir()));
+    let _store = place.open();
+    let gateway = configure(&place, &home);
+    let node = account_id(&[1; 32]);
+    for words in ["export payments --format json", "books check"] {
+        let done = run(&format!("{words} --node {node}"), &gateway);
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        assert!(String::from_utf8_lossy(&done.stderr).contains("[MW-STORE-12]"), "{done:?}");
+        assert!(run(words, &gateway).status.success());
+    }
+}
