@@ -107,7 +107,8 @@ impl crate::api::Backend for Backend {
             let (paying, earning) = self.look(views::sums)?;
             let accounts = self.look(|status| status.accounts.iter().map(|held| self.other(held)).collect())?;
             let (account, asset) = (account_id(self.till.account()), self.till.asset().to_string());
-            Ok(balance::Balance { account, asset, ledger, failed, accounts, paying, earning })
+            let earned = self.read(Reader::earned).await?.into();
+            Ok(balance::Balance { account, asset, ledger, failed, accounts, paying, earning, earned })
         })
     }
 

@@ -105,6 +105,7 @@ impl Backend for Quiet {
             }],
             paying: balance::Paying::default(),
             earning: balance::Earning::default(),
+            earned: Amount(9),
         })
     }
     fn payments(&self, which: PaymentsWhere) -> BoxFuture<'_, Result<Vec<payments::Payment>>> {
