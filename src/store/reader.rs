@@ -50,7 +50,7 @@ impl Reader {
         Ok(Reader::over(Box::new(db), node))
     }
 
-    /// The configured store, as [`Reader::open`] or [`Reader::connect`]. `MW-STORE-12`: an account for a file, which
+    /// The configured store, as [`Reader::open`] or [`Reader::connect`]. `MW-STORE-13`: an account for a file, which
     /// holds one node.
     pub fn configured(config: &GatewayConfig, account: Option<&AccountKey>) -> Result<Self> {
         match &config.database {
@@ -58,7 +58,7 @@ impl Reader {
             None if account.is_some() => {
                 let text = "These books are a file with one node in it, since the configuration has no [database]: there \
                             is nothing to choose from. Leave --node out, or name the configuration of a node there.";
-                Err(Error::never("MW-STORE-12", text))
+                Err(Error::never("MW-STORE-13", text))
             }
             None => Reader::open(&config.state_dir.join(FILE)),
         }

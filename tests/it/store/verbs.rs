@@ -198,7 +198,7 @@ fn a_node_is_not_chosen_where_the_books_are_a_file() {
     for words in ["export payments --format json", "books check"] {
         let done = run(&format!("{words} --node {node}"), &gateway);
         assert_eq!(done.status.code(), Some(1), "{done:?}");
-        assert!(String::from_utf8_lossy(&done.stderr).contains("[MW-STORE-12]"), "{done:?}");
+        assert!(String::from_utf8_lossy(&done.stderr).contains("[MW-STORE-13]"), "{done:?}");
         assert!(run(words, &gateway).status.success());
     }
 }
