@@ -16,7 +16,7 @@ use crate::units::{Price, Stroops};
 use check::require;
 pub use database::{Database, DatabaseHost, DatabaseRoute};
 use serde::{Deserialize, Serialize};
-use std::io::Read;
+use std::io::{Error as IoError, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -322,7 +322,7 @@ impl GatewayConfig {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self> {
         let unreadable = |why: String| Error::never("MW-CONF-1", format!("cannot read {}: {why}", path.display()));
-        let text = read_text(path, MAX_FILE).map_err(|e| unreadable(e.to_string()))?;
+        let text = read_plain(path).map_err(|e| unreadable(e.to_string()))?;
         Self::parse(&text).map_err(|e| Error { text: format!("{}: {}", path.display(), e.text), ..e })
     }
 
@@ -384,9 +384,20 @@ pub fn read_text(path: &Path, limit: u64) -> std::io::Result<String> {
     std::fs::File::open(path)?.take(limit.saturating_add(1)).read_to_string(&mut text)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > limit {
         let why = format!("it is longer than the {limit} bytes that are read");
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
+        return Err(IoError::new(ErrorKind::InvalidData, why));
     }
     Ok(text)
+}
+
+/// The text of a configuration file. A pipe or a device is refused before it is opened: that could wait for ever.
+///
+/// # Errors
+/// As [`read_text`], and `InvalidData` for what is no plain file.
+pub fn read_plain(path: &Path) -> std::io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(IoError::new(ErrorKind::InvalidData, "it is no plain file"));
+    }
+    read_text(path, MAX_FILE)
 }
 
 impl Ledger {

@@ -23,6 +23,9 @@ pub struct Balance {
     pub paying: Paying,
     /// What we were paid.
     pub earning: Earning,
+    /// What landed for us in all, in escrows that are over too, with what was set off against what we owed the same
+    /// partner: it never falls.
+    pub earned: Amount,
 }
 
 /// Another account of the same wallet, as it was when the gateway last looked: not when somebody asks, so that the
@@ -82,7 +85,7 @@ pub struct Paying {
 pub struct Earning {
     /// Claims that we hold and that have not landed.
     pub claims: Amount,
-    /// Landed in escrows that are still open; it is on the account.
+    /// Landed in escrows that are still open; it is on the account. It falls when an escrow ends: see `earned`.
     pub landed: Amount,
 }
 

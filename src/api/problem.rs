@@ -1,12 +1,13 @@
 //! Refusals: every one is JSON, `{code, text}`, with a stable code.
 use crate::error::{Error, Retry};
 use axum::Json;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 /// Why a request was not answered.
@@ -90,7 +91,27 @@ pub(super) struct Told<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Told<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let told = Json::from_request(request, state).await;
-        told.map(|Json(body)| Told(body)).map_err(|e: JsonRejection| Problem::rejected(e.status(), e.body_text()))
+        let refuse = |e: JsonRejection| Problem::rejected(e.status(), e.body_text());
+        let (parts, body) = request.into_parts();
+        let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await;
+        let bytes = bytes.map_err(|e| Problem::rejected(e.status(), e.body_text()))?;
+        // Whether it is JSON at all, and says so.
+        let whole = Request::from_parts(parts, Body::from(bytes.clone()));
+        let Json(IgnoredAny) = Json::from_request(whole, state).await.map_err(refuse)?;
+        match Json::from_bytes(&bytes) {
+            Ok(Json(body)) => Ok(Told(body)),
+            Err(JsonRejection::JsonSyntaxError(e)) => Err(no_choice::<T>(&e.body_text())),
+            Err(e) => Err(refuse(e)),
+        }
     }
+}
+
+/// JSON that names none of the keys of which `T` wants one: the parser takes it for no JSON, and says nothing of them.
+fn no_choice<T: DeserializeOwned>(why: &str) -> Problem {
+    let keys = Json::<T>::from_bytes(br#"{"":null}"#).err().map(|e| e.body_text()).unwrap_or_default();
+    let text = match keys.split_once("expected ").and_then(|(_, keys)| keys.split_once(" at line ")) {
+        Some((keys, _)) => format!("The body is JSON, but a key is missing or is not the only one: {keys}"),
+        None => why.to_owned(),
+    };
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "MW-API-12", text)
 }

@@ -13,6 +13,8 @@ pub struct NodeState {
     pub role: Role,
     /// How far tor is.
     pub tor: TorState,
+    /// tor's SOCKS port, `ADDR:PORT`; null where it has none.
+    pub socks: Option<String>,
     /// Of a client: how its account stands. Who only earns has none.
     pub account: Option<Account>,
 }

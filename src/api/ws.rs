@@ -21,6 +21,8 @@ const FIRST: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(12);
 /// Bytes of a message of a listener.
 const MAX_MESSAGE: usize = 4 << 10;
+/// Bytes of a message that is read to be refused in words; a longer one ends the connection as it comes.
+const MAX_READ: usize = 64 << 10;
 
 /// A listener's message: the first one within 5 s, later ones replace it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -56,7 +58,7 @@ pub(super) async fn get(
         let text = format!("{MAX_LISTENERS} programs listen already; end one of them");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "MW-API-20", text)
     })?;
-    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_READ).max_frame_size(MAX_READ);
     let answer = upgrade.on_upgrade(async move |mut socket| {
         // An end of any kind is the listener's affair.
         let _ = talk(&mut socket, &feed).await;
@@ -104,6 +106,9 @@ async fn talk(socket: &mut WebSocket, feed: &Feed) -> Result<(), axum::Error> {
 /// What a listener wants; none for a message of the protocol's own.
 fn understood(message: &Message) -> Result<Option<Listen>, String> {
     match message {
+        Message::Text(text) if text.len() > MAX_MESSAGE => {
+            Err(format!("a message of {} bytes; at most {MAX_MESSAGE} are read", text.len()))
+        }
         Message::Text(text) => serde_json::from_str(text).map(Some).map_err(|e| e.to_string()),
         Message::Binary(_) => Err("messages are JSON texts".into()),
         Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(None),

@@ -96,7 +96,8 @@ impl crate::api::Backend for Backend {
                 }
             };
             let tor = state::TorState { bootstrap: boot.percent, summary: boot.summary };
-            Ok(state::NodeState { role, tor, account })
+            let socks = self.socks.map(|socks| socks.to_string());
+            Ok(state::NodeState { role, tor, socks, account })
         })
     }
 
@@ -106,7 +107,8 @@ impl crate::api::Backend for Backend {
             let (paying, earning) = self.look(views::sums)?;
             let accounts = self.look(|status| status.accounts.iter().map(|held| self.other(held)).collect())?;
             let (account, asset) = (account_id(self.till.account()), self.till.asset().to_string());
-            Ok(balance::Balance { account, asset, ledger, failed, accounts, paying, earning })
+            let earned = self.read(Reader::earned).await?.into();
+            Ok(balance::Balance { account, asset, ledger, failed, accounts, paying, earning, earned })
         })
     }
 

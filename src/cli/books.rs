@@ -15,7 +15,7 @@ pub struct Node {
     /// The node's configuration (gateway.toml)
     #[arg(long, value_name = "FILE")]
     gateway: PathBuf,
-    /// The account of the node's wallet, where several nodes share a database
+    /// The account of the node's wallet, where several nodes share a database server; refused over a file
     #[arg(long, value_name = "ACCOUNT", value_parser = account)]
     node: Option<AccountKey>,
 }

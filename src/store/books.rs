@@ -3,7 +3,7 @@ use super::sql::{Sql, Value, collect};
 use crate::error::Result;
 use crate::gateway::core::message::Id;
 use crate::units::Stroops;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What the journal says of one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -12,18 +12,24 @@ pub struct Balance {
     #[serde(with = "crate::gateway::link::hexed")]
     pub link: Id,
     /// As payer: signed away.
+    #[serde(serialize_with = "digits")]
     pub signed: Stroops,
     /// As payee: credited to payments.
+    #[serde(serialize_with = "digits")]
     pub credited: Stroops,
     /// As payee: landed by flushes.
+    #[serde(serialize_with = "digits")]
     pub flushed: Stroops,
     /// As payer: seen to have left the escrow.
+    #[serde(serialize_with = "digits")]
     pub seen: Stroops,
     /// As payer: came back out of escrows that ended.
+    #[serde(serialize_with = "digits")]
     pub returned: Stroops,
     /// Set off against what the partner owed the other way.
     pub netted: Stroops,
     /// Fees on the ledger, native stroops.
+    #[serde(serialize_with = "native")]
     pub fees: u64,
 }
 
@@ -31,21 +37,37 @@ pub struct Balance {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Books {
     /// Sums over all links.
+    #[serde(serialize_with = "digits")]
     pub signed: Stroops,
     /// See [`Balance`].
+    #[serde(serialize_with = "digits")]
     pub credited: Stroops,
     /// See [`Balance`].
+    #[serde(serialize_with = "digits")]
     pub flushed: Stroops,
     /// See [`Balance`].
+    #[serde(serialize_with = "digits")]
     pub seen: Stroops,
     /// See [`Balance`].
+    #[serde(serialize_with = "digits")]
     pub returned: Stroops,
     /// See [`Balance`]; each settlement counts on both of its links.
     pub netted: Stroops,
     /// See [`Balance`].
+    #[serde(serialize_with = "native")]
     pub fees: u64,
     /// Each thing that does not add up, in words; empty when all is well.
     pub wrong: Vec<String>,
+}
+
+/// Stroops as decimal digits in a text: a double, which is what many programs read numbers into, cannot hold them all.
+fn digits<S: Serializer>(amount: &Stroops, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    native(&amount.get(), serializer)
+}
+
+/// The same of native stroops.
+fn native<S: Serializer>(stroops: &u64, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(stroops)
 }
 
 /// One link in both forms: what the journal says, what the lanes say.

@@ -4,11 +4,12 @@ use super::postgres::Connected;
 use super::sql::{Line, Sql, Value, bodies, collect};
 use super::{FILE, sqlite};
 use crate::config::{Database, GatewayConfig};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gateway::chain::PaymentRow;
 use crate::gateway::core::message::AccountKey;
 use crate::gateway::link::{EscrowRow, LinkRow};
 use crate::gateway::port::{MoneyEvent, RequestOutcome, RequestRow};
+use crate::units::Stroops;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -49,10 +50,16 @@ impl Reader {
         Ok(Reader::over(Box::new(db), node))
     }
 
-    /// The configured store, as [`Reader::open`] or [`Reader::connect`].
+    /// The configured store, as [`Reader::open`] or [`Reader::connect`]. `MW-STORE-13`: an account for a file, which
+    /// holds one node.
     pub fn configured(config: &GatewayConfig, account: Option<&AccountKey>) -> Result<Self> {
         match &config.database {
             Some(database) => Reader::connect(database, account),
+            None if account.is_some() => {
+                let text = "These books are a file with one node in it, since the configuration has no [database]: there \
+                            is nothing to choose from. Leave --node out, or name the configuration of a node there.";
+                Err(Error::never("MW-STORE-13", text))
+            }
             None => Reader::open(&config.state_dir.join(FILE)),
         }
     }
@@ -108,6 +115,14 @@ impl Reader {
     /// What the journal adds up to, per link.
     pub fn balances(&self) -> Result<Vec<Balance>> {
         books::balances(&mut **self.db(), self.node)
+    }
+
+    /// What landed for us as payee, and what was set off, over all lanes, those that are over too. It never falls.
+    pub fn earned(&self) -> Result<Stroops> {
+        let sql =
+            "SELECT CAST(coalesce(sum(landed + netted), 0) AS BIGINT) FROM escrows WHERE node = $1 AND role = 'payee'";
+        let sums = collect(&mut **self.db(), sql, &[Value::Int(self.node)], |line| line.stroops(0))?;
+        Ok(sums.first().copied().unwrap_or_default())
     }
 
     /// Adds the journal up and holds it against the lanes.

@@ -58,7 +58,7 @@ impl Sqlite {
         }
         drop(private(&path)?); // so that SQLite finds it with its mode, which its own files take over
         let mut db = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        db.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
+        db.pragma_update(None, "journal_mode", "wal").map_err(|error| named(&path, failed(error)))?;
         db.pragma_update(None, "synchronous", "full").map_err(failed)?;
         schema::prepare(&mut db, &path)?;
         Ok(Sqlite { state: State::new(Connected(db), NODE), path, _lock: lock })
@@ -99,15 +99,25 @@ impl Store for Sqlite {
     }
 }
 
-/// The file of a store that exists, to be read only. `MW-STORE-3`: of another version.
+/// The file of a store that exists, to be read only. `MW-STORE-3`: of another version; `MW-STORE-5`: there is none, or
+/// another kind of file.
 pub(super) fn read_only(path: &Path) -> Result<Connected> {
+    if matches!(path.try_exists(), Ok(false)) {
+        let text = format!(
+            "There are no books at {} yet. Did the node run with this configuration (state_dir)? It makes them at its \
+             first start.",
+            path.display()
+        );
+        return Err(Error::never("MW-STORE-5", text));
+    }
     let db = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    schema::check(&db)?;
+    schema::check(&db).map_err(|error| named(path, error))?;
     Ok(Connected(db))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
-    let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+    let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|error| named(path, failed(error)))?;
     db.busy_timeout(BUSY).map_err(failed)?;
     db.set_prepared_statement_cache_capacity(PREPARED);
     Ok(db)
@@ -195,8 +205,18 @@ pub(super) fn failed(error: rusqlite::Error) -> Error {
             Error::later("MW-STORE-4", "The store is busy; something else holds its file. Try again.")
         }
         Some(ErrorCode::DiskFull) => Error::later("MW-STORE-4", "The disk is full; nothing was written. Make room."),
+        Some(ErrorCode::NotADatabase) => Error::never(
+            "MW-STORE-5",
+            "The store is no SQLite database: it is damaged, or another file took its place. See whether state_dir is \
+             the node's, and restore the file from a backup.",
+        ),
         _ => Error::never("MW-STORE-5", format!("The store failed: {error}.")),
     }
+}
+
+/// The same error with the name of the file.
+fn named(path: &Path, error: Error) -> Error {
+    Error { text: format!("{}: {}", path.display(), error.text), ..error }
 }
 
 /// A file that only its owner reads, made when it is not there.

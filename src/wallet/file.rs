@@ -110,6 +110,10 @@ pub(super) enum Pipes {
 
 /// A file of at most `limit` bytes that only its owner may look at. Outer error: the system's.
 pub(super) fn read_own(path: &Path, limit: usize, pipes: Pipes) -> io::Result<Result<Zeroizing<Vec<u8>>, Unfit>> {
+    // A pipe or a device that is not wanted is not opened at all: that could wait for ever.
+    if pipes == Pipes::No && !fs::metadata(path)?.is_file() {
+        return Ok(Err(Unfit::NoFile));
+    }
     let file = File::open(path)?;
     // Of the open file, not of the path: what was checked is what is read.
     let about = file.metadata()?;

@@ -39,6 +39,8 @@ mod store;
 #[cfg(feature = "node")]
 mod tor_verb;
 mod traps;
+#[cfg(feature = "node")]
+mod wallet_daemon;
 mod wallet_files;
 #[cfg(feature = "node")]
 mod wallet_ledger;

@@ -1,6 +1,6 @@
 //! `magicwave wallet show|fund|send|history` against a ledger that closes ten times a second.
 use crate::stellar_socks::Proxy;
-use crate::wallet_world::{Purse, Run, World, run};
+use crate::wallet_world::{HISTORIES_TRAIL, LOOK_UPS_TRAIL, Purse, Run, World, run};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -120,6 +120,9 @@ async fn what_cannot_land_is_refused_before_anything_is_signed() {
         let refused = world.run(&client, &[&["send", "--yes"], *args].concat()).await;
         assert_eq!(refused.failed(), (*exit, (*code).to_owned()), "{args:?}");
     }
+    // What nobody can pay is not asked for either.
+    assert_eq!(world.run(&client, &["receive", "--amount=0"]).await.failed(), (5, "MW-WALLET-22".into()));
+    assert_eq!(world.run(&client, &["receive", "--amount=0.0000001"]).await.ok()["amount"], "0.0000001");
     // Without --yes nobody is asked where there is no terminal.
     assert_eq!(world.run(&client, &["send", &issuer, "1"]).await.failed(), (1, "MW-WALLET-30".into()));
     assert_eq!(world.balance(&client, "native").await, before, "no fee was paid for any of this");
@@ -154,6 +157,41 @@ async fn a_payment_whose_answer_is_lost_is_found_by_the_same_command_and_not_pai
     // Known to have ended, the same command is a new payment.
     assert_eq!(world.run(&client, &pay).await.ok()["repeated"], false);
     assert_eq!(world.balance(&client, "MWT").await, "80.0000000");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_landed_is_not_paid_twice_where_the_servers_view_of_transactions_trails() {
+    let (world, _, client, _) = ready().await;
+    let issuer = world.account("issuer");
+    let pay = ["send", issuer.as_str(), "10", "--yes"];
+    world.deaf.store(true, Ordering::SeqCst);
+    assert_eq!(world.run(&client, &pay).await.failed(), (6, "MW-WALLET-35".into()));
+    let pending = pending(&world, &client);
+    world.deaf.store(false, Ordering::SeqCst);
+    // Sent again it is refused, since its number is used, and it is found nowhere: that proves nothing.
+    world.view.trail(HISTORIES_TRAIL);
+    for pay in [&pay, &["send", issuer.as_str(), "3", "--yes"]] {
+        let open = world.run(&client, pay).await;
+        assert_eq!(open.failed(), (6, "MW-WALLET-35".into()));
+        assert!(open.err.contains(&pending) && open.err.contains("tx_bad_seq"), "{open:?}");
+    }
+    assert_eq!(world.balance(&client, "MWT").await, "90.0000000", "paid once");
+    // The account's own transactions show it,
+    world.view.trail(LOOK_UPS_TRAIL);
+    let again = world.run(&client, &pay).await;
+    assert_eq!((sent(&again), again.ok()["repeated"].as_bool()), (pending, Some(true)));
+    assert_eq!(world.balance(&client, "MWT").await, "90.0000000", "paid once");
+    assert!(everything_settled(&world));
+    // also when the next payment is to come from another account of the wallet, which is none here.
+    world.view.trail(0);
+    world.deaf.store(true, Ordering::SeqCst);
+    assert_eq!(world.run(&client, &pay).await.failed(), (6, "MW-WALLET-35".into()));
+    world.deaf.store(false, Ordering::SeqCst);
+    world.view.trail(LOOK_UPS_TRAIL);
+    let other = world.run(&client, &[&pay[..], &["--account", "1"]].concat()).await;
+    assert_eq!(other.failed(), (5, "MW-WALLET-21".into()));
+    assert!(other.err.contains("An earlier payment landed meanwhile"), "{other:?}");
+    assert_eq!(world.balance(&client, "MWT").await, "80.0000000", "paid once more");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,14 @@
 //! `magicwave wallet …` on files alone: what it makes, shows and refuses.
 use crate::wallet_world::{everything_in, run};
 use magicwave::wallet::Wallet;
+use nix::sys::signal::Signal;
+use nix::sys::termios::LocalFlags;
+use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 const WORDS: &str = "illness spike retreat truth genius clock brain pass fit cave bargain toe";
 const ACCOUNT: &str = "GDRXE2BQUC3AZNPVFSCEZ76NJ3WWL25FYFK6RGZGIEKWE4SOOHSUJUJ6";
@@ -156,4 +161,64 @@ async fn the_link_and_the_code_to_pay_to_need_no_ledger() {
     assert_eq!(shown.failed(), (3, "MW-WALLET-20".into()));
     let refused = run(&["show", "--json", "--gateway", text(&gateway), "--socks", "192.0.2.1:9050"], "").await;
     assert_eq!(refused.failed(), (1, "MW-HZN-1".into()));
+}
+
+#[tokio::test]
+async fn nothing_that_is_no_plain_file_is_read_as_a_configuration_or_a_wallet() {
+    let home = tempfile::tempdir().expect("directory");
+    let at = |name: &str| home.path().join(name);
+    let (pipe, seed) = (at("pipe"), at("seed"));
+    // Nobody ever writes to it.
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).expect("a pipe");
+    secret_file(&seed, WORDS);
+    for odd in [text(&pipe), "/dev/zero", text(home.path())] {
+        let refused = run(&["show", "--json", "--gateway", odd, "--seed-file", text(&seed)], "").await;
+        assert_eq!(refused.failed(), (1, "MW-CONF-1".into()), "{odd}");
+        assert!(refused.err.contains("no plain file"), "{refused:?}");
+        let seed = run(&["backup", "--json", "--seed-file", odd, "--words-file", text(&at("words"))], "").await;
+        assert_eq!(seed.failed(), (1, "MW-WALLET-3".into()), "{odd}");
+        let mut export = tokio::process::Command::new(env!("CARGO_BIN_EXE_magicwave"));
+        export.args(["export", "links", "--format", "csv", "--gateway", odd]).kill_on_drop(true);
+        let export = tokio::time::timeout(Duration::from_secs(20), export.output()).await.expect("it ends");
+        assert!(String::from_utf8_lossy(&export.expect("runs").stderr).contains("[MW-CONF-1]"), "{odd}");
+    }
+    let long = at("long.toml");
+    fs::write(&long, "#".repeat(70_000)).expect("written");
+    let refused = run(&["show", "--json", "--gateway", text(&long), "--seed-file", text(&seed)], "").await;
+    assert_eq!(refused.failed(), (1, "MW-CONF-1".into()));
+}
+
+#[test]
+fn a_signal_at_the_question_for_a_passphrase_leaves_the_terminal_with_its_echo() {
+    let home = tempfile::tempdir().expect("directory");
+    let pair = nix::pty::openpty(None, None).expect("a terminal");
+    // Of the master: on Linux it shows how the terminal stands.
+    let echoes = || {
+        let state = nix::sys::termios::tcgetattr(&pair.master).expect("a terminal");
+        state.local_flags.contains(LocalFlags::ECHO | LocalFlags::ICANON)
+    };
+    let side = || Stdio::from(pair.slave.try_clone().expect("a handle"));
+    for (name, signal) in [("one", Signal::SIGINT), ("two", Signal::SIGTERM)] {
+        assert!(echoes());
+        let mut child = std::process::Command::new("setsid")
+            .args(["--ctty", env!("CARGO_BIN_EXE_magicwave"), "wallet", "init"])
+            .args(["--seed-file", text(&home.path().join(name)), "--words-file", text(&home.path().join("words"))])
+            .env_remove("MAGICWAVE_PASSPHRASE_FILE")
+            .stdin(side())
+            .stdout(side())
+            .stderr(side())
+            .spawn()
+            .expect("a session of its own");
+        let until = Instant::now() + Duration::from_secs(20);
+        while echoes() {
+            assert!(Instant::now() < until && child.try_wait().expect("a child").is_none(), "it asks");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let process = Pid::from_raw(i32::try_from(child.id()).expect("a process"));
+        nix::sys::signal::kill(process, signal).expect("sent");
+        let ended = child.wait().expect("it ends");
+        assert!(echoes(), "the terminal is as it was");
+        assert_eq!(ended.code(), Some(128 + signal as i32));
+    }
+    assert_eq!(fs::read_dir(home.path()).expect("a directory").count(), 0, "nothing was made");
 }

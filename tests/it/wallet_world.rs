@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +23,8 @@ pub struct World {
     pub cut: Arc<AtomicBool>,
     /// Requests are passed on and no answer comes back.
     pub deaf: Arc<AtomicBool>,
+    /// How far the server's view of transactions trails its ledger.
+    pub view: Arc<View>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -72,14 +74,15 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let line = listener.local_addr().expect("bound");
         let (cut, deaf) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let (is_cut, is_deaf) = (cut.clone(), deaf.clone());
+        let view = Arc::new(View::default());
+        let (is_cut, is_deaf, how) = (cut.clone(), deaf.clone(), view.clone());
         let passing = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(pass(stream, ledger, is_cut.clone(), is_deaf.clone()));
+                tokio::spawn(pass(stream, ledger, is_cut.clone(), is_deaf.clone(), how.clone()));
             }
         });
         let home = tempfile::tempdir().expect("a directory");
-        World { home, line, cut, deaf, tasks: vec![server, passing] }
+        World { home, line, cut, deaf, view, tasks: vec![server, passing] }
     }
 
     /// A configuration with [wallet] and [ledger] alone; `issuer` issues MWT.
@@ -154,12 +157,16 @@ pub async fn run(args: &[&str], input: &str) -> Run {
 }
 
 /// Carries one connection: whole, without its answer, or not at all once it wants a transaction.
-async fn pass(mut from: TcpStream, ledger: SocketAddr, cut: Arc<AtomicBool>, deaf: Arc<AtomicBool>) {
+async fn pass(mut from: TcpStream, ledger: SocketAddr, cut: Arc<AtomicBool>, deaf: Arc<AtomicBool>, view: Arc<View>) {
     let mut head = vec![0; 16 << 10];
     let Ok(length) = from.read(&mut head).await else { return };
     // Both faults are about the transaction; accounts and fees are told all along.
     let about = head.starts_with(b"POST ") || head.starts_with(b"GET /transactions/");
     if about && cut.load(Ordering::SeqCst) {
+        return;
+    }
+    if let Some(old) = view.trailing(&head[..length]) {
+        let _ = from.write_all(old.as_bytes()).await;
         return;
     }
     let Ok(mut to) = TcpStream::connect(ledger).await else { return };
@@ -173,6 +180,54 @@ async fn pass(mut from: TcpStream, ledger: SocketAddr, cut: Arc<AtomicBool>, dea
         return;
     }
     let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+}
+
+/// What the server knows of its ledger's transactions.
+#[derive(Default)]
+pub struct View {
+    trails: AtomicU8,
+    /// Bodies that went to the ledger.
+    taken: Mutex<Vec<Vec<u8>>>,
+}
+
+/// None is found by its hash, and one that landed is refused when it is sent again.
+pub const LOOK_UPS_TRAIL: u8 = 1;
+/// Nor do those of an account show.
+pub const HISTORIES_TRAIL: u8 = 2;
+
+impl View {
+    /// 0: all are told.
+    pub fn trail(&self, how: u8) {
+        self.trails.store(how, Ordering::SeqCst);
+    }
+
+    /// What a server says that does not know of the newest ledgers; none for what it passes on.
+    fn trailing(&self, request: &[u8]) -> Option<String> {
+        let trails = self.trails.load(Ordering::SeqCst);
+        let (head, sent) = std::str::from_utf8(request).ok()?.split_once("\r\n\r\n")?;
+        let mut words = head.split([' ', '?']);
+        let (method, path) = (words.next()?, words.next()?);
+        let landed = method == "POST" && {
+            let mut taken = self.taken.lock().expect("no panic");
+            let again = taken.iter().any(|body| body == sent.as_bytes());
+            taken.push(sent.as_bytes().to_vec());
+            again
+        };
+        let problem = |kind: &str, status: u16| json!({"type": format!("https://stellar.org/horizon-errors/{kind}"), "status": status});
+        let (status, body) = if trails >= LOOK_UPS_TRAIL && path.starts_with("/transactions/") {
+            ("404 Not Found", problem("not_found", 404))
+        } else if trails >= LOOK_UPS_TRAIL && landed {
+            let mut body = problem("transaction_failed", 400);
+            body["extras"] = json!({"result_codes": {"transaction": "tx_bad_seq"}});
+            ("400 Bad Request", body)
+        } else if trails >= HISTORIES_TRAIL && path.starts_with("/accounts/") && path.ends_with("/transactions") {
+            ("200 OK", json!({"_embedded": {"records": []}}))
+        } else {
+            return None;
+        };
+        let (body, kind) = (body.to_string(), "application/json");
+        Some(format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
+    }
 }
 
 /// All files of a directory, as text.

@@ -76,7 +76,8 @@ impl Backend for Quiet {
     }
     fn state(&self) -> BoxFuture<'_, Result<state::NodeState>> {
         let tor = state::TorState { bootstrap: 100, summary: "Done".into() };
-        now(state::NodeState { role: state::Role::Client, tor, account: Some(account()) })
+        let socks = Some("127.0.0.1:9050".into());
+        now(state::NodeState { role: state::Role::Client, tor, socks, account: Some(account()) })
     }
     fn balance(&self) -> BoxFuture<'_, Result<balance::Balance>> {
         let zero = Amount(0);
@@ -104,6 +105,7 @@ impl Backend for Quiet {
             }],
             paying: balance::Paying::default(),
             earning: balance::Earning::default(),
+            earned: Amount(9),
         })
     }
     fn payments(&self, which: PaymentsWhere) -> BoxFuture<'_, Result<Vec<payments::Payment>>> {

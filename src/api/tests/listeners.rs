@@ -114,9 +114,15 @@ async fn who_says_nothing_or_nonsense_is_shown_out() {
         assert!(matches!(heard, Some(News::NotUnderstood { ref code, .. }) if code == "MW-API-12"), "{heard:?}");
         assert_eq!(hear(&mut odd).await, None);
     }
+    // Also one that is longer than any that makes sense; a far longer one is not even read.
     let mut long = open(&served, request(&served, None, true)).await.expect("opens");
-    long.send(Message::text("x".repeat(5_000))).await.expect("sends");
+    long.send(Message::text(format!("{{}}{}", " ".repeat(5_000)))).await.expect("sends");
+    let heard = hear(&mut long).await;
+    assert!(matches!(heard, Some(News::NotUnderstood { ref text, .. }) if text.contains("4096")), "{heard:?}");
     assert_eq!(hear(&mut long).await, None);
+    let mut longer = open(&served, request(&served, None, true)).await.expect("opens");
+    longer.send(Message::text("x".repeat(100_000))).await.expect("sends");
+    assert_eq!(hear(&mut longer).await, None);
 }
 
 #[tokio::test]

@@ -73,6 +73,19 @@ async fn what_cannot_be_meant_is_refused_with_a_code() {
         assert_eq!(said.refusal(), (status, code.into()), "{method} {path}: {}", said.body);
         assert!(said.head.contains("cache-control: no-store"), "{}", said.head);
     }
+    // What is missing or odd in a body is said by its name.
+    for (method, path, body, what) in [
+        ("POST", "/api/pay", "{}", "origin"),
+        ("PUT", "/api/budgets", "{}", "`set_limits`, `set_rule`"),
+        ("PUT", "/api/budgets", "[]", "`set_limits`, `set_rule`"),
+        ("PUT", "/api/budgets", r#"{"set_limits":{"day":12}}"#, "set_limits.day"),
+        ("POST", "/api/pay", "{", "EOF"),
+    ] {
+        let said = unix(&served.socket(), method, path, &json, body).await;
+        let refused: serde_json::Value = serde_json::from_str(&said.body).expect("JSON");
+        let text = refused["text"].as_str().expect("text");
+        assert!(text.contains(what), "{method} {path} {body}: {text}");
+    }
     // What the daemon refuses comes with its own code.
     let refused = unix(&served.socket(), "PUT", "/api/budgets", &json, r#"{"remove_rule":"all"}"#).await;
     assert_eq!(refused.refusal(), (422, "MW-POL-5".into()));

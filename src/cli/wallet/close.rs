@@ -1,4 +1,5 @@
-//! `magicwave wallet close`: every deposit and its reserves come back from the escrows.
+//! `magicwave wallet close`: every deposit and its reserves come back from the escrows. While some are out the status
+//! says so.
 use super::Output;
 use super::setup::Files;
 use crate::api::client::call;
@@ -43,7 +44,8 @@ pub async fn run(args: &Args) -> Result<Output> {
     }
     let back: Vec<&Returning> = first.iter().filter(|one| left.iter().all(|l| l.escrow != one.escrow)).collect();
     let value = json!({"back": back, "returning": left});
-    Ok(Output::new(text(first.len(), back.len(), &left), value))
+    let open = !left.is_empty();
+    Ok(Output { open, ..Output::new(text(first.len(), back.len(), &left), value) })
 }
 
 /// Closing is idempotent: asking again is how one looks.

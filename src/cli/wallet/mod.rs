@@ -18,8 +18,11 @@ use std::process::ExitCode;
 use zeroize::Zeroizing;
 
 const AFTER_HELP: &str = "Exit codes: 0 done, 1 failed here (arguments, files, passphrase), 3 not reached (daemon, \
-proxy, ledger), 5 refused (by a check before anything was sent, or by the ledger), 6 not known yet: repeat the command. \
+proxy, ledger), 5 refused (by a check before anything was sent, or by the ledger), 6 not known or not all done yet: repeat the command. \
 Words and passphrases are never arguments; docs/wallet.md has the file's form and the paths of the keys.";
+
+/// Status of what the same command again would bring further.
+const NOT_YET: u8 = 6;
 
 /// Arguments of the verb.
 #[derive(clap::Args)]
@@ -78,11 +81,13 @@ struct Output {
     words: Option<Zeroizing<String>>,
     /// For a program; `ok` is added.
     value: Value,
+    /// What was asked for is not done yet: the same command again goes on.
+    open: bool,
 }
 
 impl Output {
     fn new(text: String, value: Value) -> Self {
-        Output { text, words: None, value }
+        Output { text, words: None, value, open: false }
     }
 
     fn print(mut self, json: bool) -> ExitCode {
@@ -100,6 +105,7 @@ impl Output {
         // A reader that went away (`| head`) is no failure.
         match written.and_then(|()| out.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+            _ if self.open => ExitCode::from(NOT_YET),
             _ => ExitCode::SUCCESS,
         }
     }
@@ -119,7 +125,7 @@ fn report(error: &Error, json: bool) -> ExitCode {
     ExitCode::from(match error.code {
         "MW-WALLET-20" | "MW-WALLET-37" | "MW-API-1" | "MW-API-2" => 3,
         "MW-HZN-5" | "MW-HZN-6" | "MW-HZN-7" | "MW-HZN-9" => 3,
-        "MW-WALLET-35" => 6,
+        "MW-WALLET-35" => NOT_YET,
         "MW-HZN-8" | "MW-WALLET-21" | "MW-WALLET-22" | "MW-WALLET-23" | "MW-WALLET-24" | "MW-WALLET-25" => 5,
         "MW-WALLET-26" | "MW-WALLET-27" | "MW-WALLET-28" | "MW-WALLET-29" | "MW-WALLET-33" | "MW-WALLET-34" => 5,
         "MW-WALLET-36" | "MW-WALLET-38" => 5,

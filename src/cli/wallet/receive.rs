@@ -31,6 +31,10 @@ pub fn run(args: &Args) -> Result<Output> {
     let ledger = args.files.ledger()?;
     let asset = asset_of(args.asset.as_deref(), &ledger.asset()?)?;
     let amount = args.amount.as_deref().map(amount_of).transpose()?;
+    if amount.is_some_and(|amount| amount.is_zero()) {
+        let text = "Nobody can pay an amount of 0. Ask for more, or leave --amount out: then the payer chooses.";
+        return Err(Error::never("MW-WALLET-22", text));
+    }
     let wallet = Wallet::of(&args.files.secret()?).numbered(args.which.number())?;
     let account = wallet.account_id();
     let uri = uri::pay(&wallet.account(), &asset, amount, &ledger.passphrase);

@@ -1,6 +1,7 @@
 //! What all verbs of the wallet share: which files, which ledger, which passphrase.
 use crate::api::client::call;
-use crate::config::{GatewayConfig, Ledger, LedgerRoute, Role, Wallet as WalletConfig};
+use crate::api::state::NodeState;
+use crate::config::{GatewayConfig, Ledger, LedgerRoute, Role, Wallet as WalletConfig, read_plain};
 use crate::error::{Error, Result};
 use crate::stellar::horizon::LoopbackAddr;
 use crate::stellar::keys::ACCOUNTS;
@@ -8,15 +9,17 @@ use crate::wallet::ledger::{Purse, Reach};
 use crate::wallet::passphrase::{Passphrase, file_of};
 use crate::wallet::secret::Secret;
 use crate::wallet::{self, Wallet};
+use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
 use serde::Deserialize;
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
-/// Longest configuration file that is read.
-const MAX_FILE: u64 = 64 << 10;
 /// For the daemon to say where its SOCKS port is.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -80,11 +83,7 @@ impl Settings {
     /// A node's whole file is checked as the node would; one without a `role` has [wallet] and [ledger] alone.
     fn load(path: &Path) -> Result<Self> {
         let unreadable = |why: String| Error::never("MW-CONF-1", format!("cannot read {}: {why}", path.display()));
-        let length = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-        if length > MAX_FILE {
-            return Err(unreadable(format!("{length} bytes, more than the {MAX_FILE} that are read")));
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        let text = read_plain(path).map_err(|error| unreadable(error.to_string()))?;
         let form = |error: toml::de::Error| {
             Error::never("MW-CONF-2", format!("{}: {}", path.display(), error.to_string().trim_end()))
         };
@@ -183,16 +182,17 @@ impl Network {
 /// The SOCKS port of the running daemon. `MW-WALLET-20`: it is not running, or has none.
 async fn socks_of(api: Option<&Path>) -> Result<SocketAddr> {
     let none = |why: &str| {
+        let end = if why.ends_with(['.', '?', '!']) { "" } else { "." };
         let text = format!(
-            "The ledger is reached through tor only, and {why}. Start the node's daemon, or name tor's SOCKS port with \
-             --socks."
+            "The ledger is reached through tor only, and where its SOCKS port is cannot be told: {why}{end} Start the \
+             node's daemon, or name tor's SOCKS port with --socks."
         );
         Error::later("MW-WALLET-20", text)
     };
     let api = api.ok_or_else(|| none("no daemon is named"))?;
-    let status: serde_json::Value =
-        call(api, "/api/status", None, PATIENCE).await.map_err(|error| none(&error.text))?;
-    let socks = status.get("socks").and_then(|socks| socks.as_str()?.parse().ok());
+    // Not /api/status, which grows with every link.
+    let state: NodeState = call(api, "/api/state", None, PATIENCE).await.map_err(|error| none(&error.text))?;
+    let socks = state.socks.and_then(|socks| socks.parse().ok());
     socks.ok_or_else(|| none("the daemon has no SOCKS port"))
 }
 
@@ -209,7 +209,45 @@ fn ask_hidden(prompt: &str) -> Result<Zeroizing<String>> {
     if !std::io::stderr().is_terminal() {
         return Err(none());
     }
-    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|_| none())
+    echo_comes_back().map_err(|_| none())?;
+    rpassword::prompt_password(prompt).map(Zeroizing::new).map_err(|error| match error.kind() {
+        ErrorKind::Interrupted => Error::never("MW-WALLET-13", "Interrupted; nothing was done."),
+        _ => none(),
+    })
+}
+
+/// From now on a signal that ends the program first leaves the terminal as it is now: what asks without echo could not
+/// put it back. A Ctrl-C on the terminal is none while it asks.
+fn echo_comes_back() -> std::io::Result<()> {
+    static WATCHED: OnceLock<()> = OnceLock::new();
+    if WATCHED.get().is_some() {
+        return Ok(());
+    }
+    let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+    let before = tcgetattr(&terminal)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listen = |kind| {
+        let _inside = runtime.enter();
+        signal(kind)
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    std::thread::spawn(move || {
+        let kind = runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => SignalKind::interrupt(),
+                _ = terminate.recv() => SignalKind::terminate(),
+                _ = hang_up.recv() => SignalKind::hangup(),
+            }
+        });
+        let _ = tcsetattr(&terminal, SetArg::TCSANOW, &before);
+        eprintln!();
+        // As a shell tells of a program that a signal ended.
+        std::process::exit(128 + kind.as_raw_value());
+    });
+    let _ = WATCHED.set(());
+    Ok(())
 }
 
 /// A question that wants `yes`. `MW-WALLET-30`: there is no terminal, or the answer is another.

@@ -247,7 +247,7 @@ impl Look {
 }
 
 /// What a record of `hash` says. `Garbled` when it is of another transaction.
-fn landed(record: &TransactionRecord, hash: &[u8; 32]) -> Result<LedgerResult, Failure> {
+pub fn landed(record: &TransactionRecord, hash: &[u8; 32]) -> Result<LedgerResult, Failure> {
     if !record.is(hash) || record.ledger == 0 {
         return Err(Failure::Garbled("another transaction than the one asked for".into()));
     }

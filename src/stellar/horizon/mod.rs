@@ -12,6 +12,7 @@ mod resource;
 mod witness;
 
 pub use account::{AccountFlags, AccountRecord, Balance, Signer, Thresholds};
+pub use call::landed;
 pub use endpoint::{Endpoint, Isolation, LoopbackAddr};
 pub use http::{Failure, Refusal};
 pub use request::{Account, AccountTransactions, Fees, Root, Submit, SubmitAsync, Transaction};

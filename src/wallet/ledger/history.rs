@@ -66,7 +66,7 @@ fn decimal<S: serde::Serializer>(amount: &Stroops, serializer: S) -> std::result
 /// transactions, and so left out: what offers traded, and the amount of a claimable balance that is claimed.
 /// `MW-HZN-9`: the server's XDR is none.
 pub fn entries(record: &TransactionRecord, account: &AccountKey) -> Result<Vec<Entry>> {
-    let (tx, results) = (transaction(record)?, results(record)?);
+    let (tx, results) = (transaction(&record.envelope_xdr)?, results(record)?);
     let memo = memo(&tx.memo);
     let entry = |(direction, kind, asset, amount, other): Moved| Entry {
         time: record.created_at.chars().filter(|c| !c.is_control()).collect(),
@@ -157,8 +157,9 @@ fn bought(atom: &ClaimAtom, asset: &xdr::Asset) -> i64 {
     if of == asset { amount } else { 0 }
 }
 
-fn transaction(record: &TransactionRecord) -> Result<xdr::Transaction> {
-    let bytes = STANDARD.decode(&record.envelope_xdr).map_err(|_| garbled())?;
+/// The transaction in an envelope (base64 XDR), the inner one of a fee bump. `MW-HZN-9`: it is none.
+pub(super) fn transaction(envelope: &str) -> Result<xdr::Transaction> {
+    let bytes = STANDARD.decode(envelope).map_err(|_| garbled())?;
     let limits = Limits { depth: 200, len: bytes.len() };
     match TransactionEnvelope::from_xdr(bytes, limits).map_err(|_| garbled())? {
         TransactionEnvelope::Tx(envelope) => Ok(envelope.tx),
@@ -206,7 +207,7 @@ fn memo(memo: &Memo) -> Option<String> {
     }
 }
 
-fn key(account: &MuxedAccount) -> AccountKey {
+pub(super) fn key(account: &MuxedAccount) -> AccountKey {
     match account {
         MuxedAccount::Ed25519(key) => key.0,
         MuxedAccount::MuxedEd25519(muxed) => muxed.ed25519.0,

@@ -1,5 +1,6 @@
 //! What a person does with the wallet's account on the ledger: look, send, open, read the history. Over the Horizon
 //! adapter, so through tor or on a test network's loopback only.
+mod fate;
 mod fund;
 mod history;
 mod holdings;

@@ -4,7 +4,9 @@
 //! ```text
 //! plan -> (asked for) -> journal.write -> submit -> landed, refused: journal.clear
 //!                                                -> unknown: stays; the next run looks it up, sends it again
+//!                                                -> its number is used, its time is over: proved (`fate`), or unknown
 //! ```
+use super::fate::Fate;
 use super::holdings::{Holdings, holdings};
 use super::journal::{Journal, Pending};
 use super::{Purse, now};
@@ -153,6 +155,10 @@ impl Purse {
         };
         journal.write(&pending)?;
         match self.submit(&pending).await? {
+            LedgerResult::Rejected { code } if is_past(&code) => match self.prove(journal, pending, code).await? {
+                Proved::Void(_, code) => Err(refused(&code)),
+                Proved::Landed(sent) => Ok(sent),
+            },
             LedgerResult::Rejected { code } => {
                 journal.clear()?;
                 Err(refused(&code))
@@ -171,13 +177,25 @@ impl Purse {
             _ => self.submit(&pending).await?,
         };
         match result {
-            // Its time is over, or its place is taken: the very same bytes can never land.
-            LedgerResult::Rejected { code } if ["tx_too_late", "tx_bad_seq"].contains(&code.as_str()) => {
-                journal.clear()?;
-                Ok(Settled::Void(pending.wish, code))
-            }
+            LedgerResult::Rejected { code } if is_past(&code) => Ok(match self.prove(journal, pending, code).await? {
+                Proved::Void(wish, code) => Settled::Void(wish, code),
+                Proved::Landed(sent) => Settled::Landed(sent),
+            }),
             LedgerResult::Rejected { code } => Err(open(&pending, &code)),
             result => self.end(journal, pending, result).map(Settled::Landed),
+        }
+    }
+
+    /// The end of a payment that was refused with `code` for its number or its time. `MW-WALLET-35`: it is not proved.
+    async fn prove(&self, journal: &Journal, pending: Pending, code: String) -> Result<Proved> {
+        match self.fate(&pending).await {
+            Ok(Fate::Landed(result)) => self.end(journal, pending, result).map(Proved::Landed),
+            Ok(Fate::Void) => {
+                journal.clear()?;
+                Ok(Proved::Void(pending.wish, code))
+            }
+            Ok(Fate::Open) => Err(open(&pending, &format!("{code}, and nothing shows why"))),
+            Err(error) => Err(open(&pending, &format!("{code}; then {error}"))),
         }
     }
 
@@ -207,11 +225,29 @@ impl Purse {
     }
 }
 
+/// The end of a payment that cannot land any more.
+enum Proved {
+    Landed(Sent),
+    Void(Wish, String),
+}
+
+/// Whether a refusal says that the very same bytes can never land: also of those that did.
+fn is_past(code: &str) -> bool {
+    ["tx_too_late", "tx_bad_seq"].contains(&code)
+}
+
 fn open(pending: &Pending, why: &str) -> Error {
-    let left = pending.max_time.saturating_sub(now());
+    let end = match pending.max_time.saturating_sub(now()) {
+        0 => {
+            "Its time is over: a server that trails its ledger knows soon. `magicwave wallet history` shows what this \
+              one knows so far."
+                .to_owned()
+        }
+        left => format!("In {left} s at the latest the ledger decides."),
+    };
     let text = format!(
         "Whether payment {} lands is not known yet ({why}). Repeat the same command: it asks for that very payment and \
-         never sends a second one. In {left} s at the latest the ledger decides.",
+         never sends a second one. {end}",
         pending.hash
     );
     Error::later("MW-WALLET-35", text)

@@ -13,6 +13,7 @@ on_both! {
     a_second_process_is_refused_until_the_first_has_ended,
     the_journal_only_grows,
     books_that_do_not_add_up_are_found,
+    what_was_earned_does_not_fall_when_its_lanes_end,
     a_restart_does_not_open_the_budget_again,
     a_payment_that_is_dated_in_the_future_does_not_hide_those_of_today,
     rows_of_one_commit_are_written_in_their_order,
@@ -94,6 +95,19 @@ fn the_journal_only_grows(place: &Place) {
         assert!(place.sql(change).expect_err(change).contains("the journal only grows"));
     }
     assert_eq!(place.reader().events(10).expect("events").len(), 2);
+}
+
+fn what_was_earned_does_not_fall_when_its_lanes_end(place: &Place) {
+    let mut store = place.open();
+    let reader = place.reader();
+    assert_eq!(reader.earned().expect("a sum"), amount(0));
+    let earning = |id, landed| EscrowRow { role: Role::Payee, netted: amount(3), ..lane(id, 50, landed) };
+    let rows = [earning(1, 20), earning(2, 5), lane(3, 50, 40)].map(|row| Row::Escrow(row.into()));
+    store.commit(&rows).expect("committed");
+    assert_eq!(reader.earned().expect("a sum"), amount(31), "what we paid is not what we earned");
+    let over = EscrowRow { state: EscrowState::Spent, ..earning(1, 20) };
+    store.commit(&[Row::Escrow(over.into())]).expect("committed");
+    assert_eq!(reader.earned().expect("a sum"), amount(31));
 }
 
 fn books_that_do_not_add_up_are_found(place: &Place) {

@@ -134,7 +134,8 @@ fn what_is_wrong_in_the_books_is_said_and_the_status_tells(place: &Place) {
         .commit(&[Row::Link(link(1).into()), Row::Escrow(lane(1, 5, 0).into()), event("claim_signed", 1, 5)])
         .expect("ok");
     let good: Value = serde_json::from_str(&out(&run("books check --json", &gateway))).expect("JSON");
-    assert_eq!((&good["ok"], &good["books"]["signed"]), (&json!(true), &json!(5)));
+    assert_eq!((&good["ok"], &good["books"]["signed"]), (&json!(true), &json!("5")));
+    assert_eq!(good["links"][0]["fees"], "0", "amounts are texts: a double holds not all of them");
     assert_eq!(good["links"][0]["link"], "01".repeat(16));
     assert!(out(&run("books check", &gateway)).ends_with("The journal and the escrows agree.\n"));
     store.commit(&[event("claim_signed", 1, 1)]).expect("committed");
@@ -168,5 +169,36 @@ fn a_store_that_is_not_there_is_an_error_with_a_code() {
     let said: Value = serde_json::from_slice(&done.stdout).expect("JSON");
     assert_eq!((done.status.code(), &said["ok"], &said["code"]), (Some(1), &json!(false), &json!("MW-STORE-5")));
     let Place::Sqlite(dir) = &place else { panic!() };
+    let file = dir.path().join("magicwave.db").display().to_string();
+    let text = said["error"].as_str().expect("text");
+    assert!(text.contains(&file) && text.contains("Did the node run"), "{text}");
     assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 0, "a look makes nothing");
+}
+
+#[test]
+fn a_file_that_holds_no_books_is_named_with_what_to_do() {
+    let (home, place) = (dir(), Place::Sqlite(dir()));
+    let gateway = configure(&place, &home);
+    let Place::Sqlite(dir) = &place else { panic!() };
+    let file = dir.path().join("magicwave.db");
+    std::fs::write(&file, [7; 4096]).expect("garbage");
+    let done = run("books check --json", &gateway);
+    let said: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    let text = said["error"].as_str().expect("text");
+    assert_eq!(said["code"], "MW-STORE-5");
+    assert!(text.contains(&file.display().to_string()) && text.contains("backup"), "{text}");
+}
+
+#[test]
+fn a_node_is_not_chosen_where_the_books_are_a_file() {
+    let (home, place) = (dir(), Place::Sqlite(dir()));
+    let _store = place.open();
+    let gateway = configure(&place, &home);
+    let node = account_id(&[1; 32]);
+    for words in ["export payments --format json", "books check"] {
+        let done = run(&format!("{words} --node {node}"), &gateway);
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        assert!(String::from_utf8_lossy(&done.stderr).contains("[MW-STORE-13]"), "{done:?}");
+        assert!(run(words, &gateway).status.success());
+    }
 }
