@@ -122,7 +122,8 @@ pub struct Approval {
     pub kind: Kind,
     /// `host[:port]` of a web service; null for the relays of circuits.
     pub site: Option<String>,
-    /// What is to be paid now, forwarding included.
+    /// All that is to be paid now: a web service and the fees of the relays that pass it on, or what the relays of the
+    /// circuit that asked are due.
     pub amount: Amount,
     /// Stroops per MiB.
     pub price: Amount,

@@ -117,7 +117,7 @@ impl Budget {
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
-    /// Puts other limits and rules in force; what is reserved stays reserved.
+    /// Puts other limits and rules in force; what is reserved stays reserved until it is released.
     pub fn set_policy(&mut self, policy: Policy) {
         let day = |rule: &Rule| match (&rule.target, rule.day) {
             (Target::Site(site), Some(day)) => Some((site_id(site), day)),

@@ -1,4 +1,5 @@
 //! Whole gateways wired back to back: passes through three hops and a site, lost messages, crashes, hostile ones.
+mod changes;
 mod failures;
 mod flushes;
 mod garbage;
