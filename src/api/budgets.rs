@@ -137,7 +137,8 @@ pub struct Approval {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// Other ceilings and budgets; what is set aside stays set aside.
+    /// Other ceilings and budgets. Payments of which nothing is signed yet are decided anew, and so they are when rules
+    /// change; what is set aside for the others stays set aside.
     SetLimits(Limits),
     /// A new rule, or another one for the same target.
     SetRule(Rule),

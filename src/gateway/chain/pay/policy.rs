@@ -6,11 +6,11 @@ use crate::error::{Error, Result};
 use crate::gateway::core::message::{Offer, RefusalCode, ServiceKind};
 use crate::gateway::core::policy::{
     Account, Approvals, Decision, Facts, Mode, Policy, PolicyAsk, PolicyRow, PolicyView, Rule, Target, Wish, Word,
-    decide,
+    decide, site_id,
 };
 use crate::gateway::core::price::{self, HopDue};
 use crate::gateway::link::Links;
-use crate::gateway::port::{Answer, CircuitId, Out, Row};
+use crate::gateway::port::{Answer, CircuitId, Effect, Out, Row};
 use crate::units::Stroops;
 use rand::Rng;
 
@@ -63,12 +63,7 @@ impl Pay {
         }
         if &policy != self.budget.policy() {
             self.budget.set_policy(policy.clone());
-            // What is not signed yet follows the new rules.
-            let never = |p: &Pass| {
-                let kind = if p.site.is_some() { ServiceKind::Http } else { ServiceKind::Tor };
-                policy.mode(kind, p.site.as_deref()) == Mode::Never
-            };
-            self.drop_unsigned(RefusalCode::NOT_ALLOWED, never, out);
+            self.decide_anew(now, out);
             let row = PolicyRow { configured: self.configured.clone(), current: policy };
             out.rows.push(Row::Policy(Box::new(row)));
         }
@@ -97,6 +92,48 @@ impl Pay {
                 Word::Full => Err(RefusalCode::BUSY),
             },
         }
+    }
+
+    /// Limits or rules changed: passes of which nothing is signed yet are decided anew, the oldest first.
+    fn decide_anew(&mut self, now: u64, out: &mut Out) {
+        let mut unsigned: Vec<Pass> = self.passes.extract_if(.., |p| p.stage == Stage::Create).collect();
+        unsigned.sort_by_key(Pass::started);
+        for pass in &unsigned {
+            self.budget.release(&pass.id);
+        }
+        for pass in unsigned {
+            let Err(code) = self.still_paid(now, &pass) else {
+                self.passes.push(pass);
+                continue;
+            };
+            // Why circuits wait is said when they are next looked at.
+            let Some(call) = pass.call else { continue };
+            self.refuse(now, pass.site.unwrap_or_default(), code, true);
+            out.effects.push(Effect::Answer { call, answer: Answer::Failed(code) });
+        }
+    }
+
+    /// Would this pass be begun under the policy in force? Then its amount is set aside again.
+    fn still_paid(&mut self, now: u64, pass: &Pass) -> Result<(), RefusalCode> {
+        let Some(c) = self.circuits.get(&pass.circ) else { return Err(RefusalCode::TIMED_OUT) };
+        let dues: Vec<Stroops> = c.hops.iter().zip(&pass.payees).map(|(_, payee)| payee.share.due).collect();
+        let dear = c.is_dear(self.budget.limits());
+        let carried = carried(c, &dues);
+        let carried = carried.as_ref().map(|(offer, amount)| Wish { offer, site: None, amount: *amount });
+        let mut stands = |wish: &Wish<'_>| self.decided(now, wish, |approvals| approvals.word(now, wish));
+        let site = pass.site.as_deref();
+        if let Some(offer) = &pass.service {
+            stands(&Wish { offer, site, amount: pass.total() })?;
+            if dear {
+                return Err(RefusalCode::CIRCUIT_UNPAID);
+            }
+            // Relays that are not to be paid for carrying are left out when it is tried again.
+            carried.map_or(Ok(()), |wish| stands(&wish)).map_err(|_| RefusalCode::BUSY)?;
+        } else if let Some(wish) = carried {
+            stands(&wish)?;
+        }
+        let kind = pass.service.as_ref().map_or(ServiceKind::Tor, |offer| offer.kind);
+        self.budget.reserve(pass.id, day_of(now), site.map(site_id), kind, pass.total())
     }
 
     /// Why the hops of a circuit are not to be paid what they are due now. Said once, until it changes.
