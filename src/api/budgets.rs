@@ -69,7 +69,7 @@ pub enum Target {
     All,
     /// One kind of service.
     Kind(Kind),
-    /// One site, `host[:port]` in lower case.
+    /// One site, `host[:port]` as it is paid: in lower case, the port unless it is 80, punycode, IPv6 in brackets.
     Site(String),
 }
 
