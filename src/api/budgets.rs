@@ -69,7 +69,7 @@ pub enum Target {
     All,
     /// One kind of service.
     Kind(Kind),
-    /// One site, `host[:port]` in lower case.
+    /// One site, `host[:port]` as it is paid: in lower case, the port unless it is 80, punycode, IPv6 in brackets.
     Site(String),
 }
 
@@ -122,7 +122,8 @@ pub struct Approval {
     pub kind: Kind,
     /// `host[:port]` of a web service; null for the relays of circuits.
     pub site: Option<String>,
-    /// What is to be paid now, forwarding included.
+    /// All that is to be paid now: a web service and the fees of the relays that pass it on, or what the relays of the
+    /// circuit that asked are due.
     pub amount: Amount,
     /// Stroops per MiB.
     pub price: Amount,
@@ -136,7 +137,8 @@ pub struct Approval {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// Other ceilings and budgets; what is set aside stays set aside.
+    /// Other ceilings and budgets. Payments of which nothing is signed yet are decided anew, and so they are when rules
+    /// change; what is set aside for the others stays set aside.
     SetLimits(Limits),
     /// A new rule, or another one for the same target.
     SetRule(Rule),

@@ -10,7 +10,7 @@ use crate::api::{
 use crate::config::{GatewayConfig, Role};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{AccountKey, Id, RefusalCode};
-use crate::gateway::core::policy::{PolicyAsk, PolicyView};
+use crate::gateway::core::policy::{PolicyAsk, PolicyView, site_name};
 use crate::gateway::link::OwnAccount;
 use crate::gateway::node::Status;
 use crate::gateway::port::{Answer, Event};
@@ -265,10 +265,8 @@ impl Backend {
 
     async fn pay_service(&self, wish: PayCall) -> Result<PayAnswer> {
         let asked = Required::from_base64(&wish.offer, &wish.request)?;
-        let url = url::Url::parse(&wish.origin).ok().filter(|u| u.scheme() == "http" && u.host_str().is_some());
-        let origin = url.ok_or_else(|| Error::never("MW-PAY-2", "`origin` is not http://host[:port]"))?;
-        let host = origin.host_str().unwrap_or_default();
-        let site = origin.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let named = url::Url::parse(&wish.origin).ok().and_then(|url| Some((site_name(&url)?, url)));
+        let (site, origin) = named.ok_or_else(|| Error::never("MW-PAY-2", "`origin` is not http://host[:port]"))?;
         let no_client = || Error::never("MW-PAY-3", "this node is no client: it has no SOCKS port and pays no service");
         let socks = self.socks.ok_or_else(no_client)?;
         self.note(&site, &asked);

@@ -48,7 +48,7 @@ impl Front {
     async fn ask(&self, ask: SiteAsk) -> Answer {
         let Some((call, answer)) = self.calls.open() else { return Answer::Failed(RefusalCode::BUSY) };
         send_back(&self.events, Event::Site { call, ask }).await;
-        answer.await.unwrap_or(Answer::Failed(RefusalCode::SHUTTING_DOWN))
+        answer.await.unwrap_or(Answer::Failed(RefusalCode::INTERNAL))
     }
 
     fn credit(&self) -> MutexGuard<'_, Credits> {

@@ -124,8 +124,8 @@ pub struct Pass {
     pub call: Option<u64>,
     /// For the books.
     pub site: Option<String>,
-    /// The web session that is paid.
-    pub web: Option<Id>,
+    /// What the web service that is paid offered.
+    pub service: Option<Offer>,
     /// The locks of a locked chain.
     pub lock: Option<ChainLock>,
     stale: u32,
@@ -154,7 +154,7 @@ impl Pass {
             stage: Stage::Create,
             call,
             site,
-            web: None,
+            service: None,
             lock: None,
             stale: 0,
             started: now,
@@ -203,6 +203,11 @@ impl Pass {
         let waits = self.waits_for()?;
         let signs = self.payees.iter().any(|p| p.claim.is_none());
         Some(if signs { (Some(waits), waits + 1) } else { (waits.checked_sub(1), waits) })
+    }
+
+    /// Unix milliseconds: planned.
+    pub fn started(&self) -> u64 {
+        self.started
     }
 
     /// Milliseconds from the first message to the last one seen.

@@ -5,12 +5,14 @@ mod account;
 mod approvals;
 mod decide;
 mod rules;
+mod site;
 mod view;
 
 pub use account::{Account, AccountState, Facts, LOW_BUDGET_PART, LOW_DAYS, OFFLINE_MS, Purse};
 pub use approvals::{APPROVAL_MS, APPROVALS_MAX, Approval, Approvals, Word};
 pub use decide::{Decision, Wish, decide};
-pub use rules::{Mode, Policy, PolicyRow, RULES_MAX, Rule, SITE_NAME_MAX, Target};
+pub use rules::{Mode, Policy, PolicyRow, RULES_MAX, Rule, Target};
+pub use site::{SITE_NAME_MAX, site_name};
 pub use view::{BudgetLine, PolicyAsk, PolicyView};
 
 use super::message::{Id, Offer, RefusalCode, ServiceKind};
@@ -117,7 +119,7 @@ impl Budget {
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
-    /// Puts other limits and rules in force; what is reserved stays reserved.
+    /// Puts other limits and rules in force; what is reserved stays reserved until it is released.
     pub fn set_policy(&mut self, policy: Policy) {
         let day = |rule: &Rule| match (&rule.target, rule.day) {
             (Target::Site(site), Some(day)) => Some((site_id(site), day)),

@@ -44,7 +44,6 @@ reasons! {
     4 UNEXPECTED "unexpected" Never "The message is known but has no place here: wrong direction or wrong moment.";
     5 BUSY "busy" Later "Too much is in flight just now; try again soon.";
     6 INTERNAL "internal" Later "Something failed on this side; nothing was signed.";
-    7 SHUTTING_DOWN "shutting_down" Never "This node is about to stop and takes no new payments.";
     20 WRONG_NETWORK "wrong_network" Never "The ledger network is another one.";
     21 WRONG_ASSET "wrong_asset" Never "The asset is another one.";
     22 WRONG_KIND "wrong_kind" Never "The service kind is another one than the session's.";
@@ -79,7 +78,6 @@ reasons! {
     72 ESCROW_PENDING "escrow_pending" Later "The escrow is not open yet.";
     73 DEPOSIT_REFUSED "deposit_refused" Never "The deposit or the period is outside of what this node accepts.";
     74 FLUSH_PENDING "flush_pending" Later "The epoch is frozen for a flush.";
-    75 LEDGER_DOWN "ledger_down" Later "The ledger cannot be read just now.";
     90 PRICE_CEILING "price_ceiling" Never "The price is above the payer's ceiling.";
     91 BUDGET_DAY "budget_day" Never "The payer's budget for the day is used up.";
     92 BUDGET_SITE "budget_site" Never "The payer's budget for this site is used up for the day.";

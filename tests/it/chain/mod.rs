@@ -1,5 +1,6 @@
 //! Whole gateways wired back to back: passes through three hops and a site, lost messages, crashes, hostile ones.
 mod assets;
+mod changes;
 mod failures;
 mod flushes;
 mod garbage;

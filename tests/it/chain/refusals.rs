@@ -1,9 +1,12 @@
 //! What a client does not pay: every no has its code, and nothing is signed.
 use super::world::*;
+use crate::links::world::{UNIT, amount, asset};
 use magicwave::gateway::core::message::{Message, Offer, PaymentRequest, RefusalCode};
 use magicwave::gateway::core::request::mac;
 use magicwave::gateway::port::{Answer, CircuitId, Counted, Event};
 use magicwave::units::{Price, Stroops};
+
+const TEMPLATE: u8 = 5;
 
 /// A circuit that was paid, with the newest words of its first hop.
 fn paid() -> (World, CircuitId, Offer, PaymentRequest) {
@@ -187,4 +190,55 @@ fn the_budget_of_a_site_stops_its_payments_with_its_code() {
     let call = world.until_asked(circ, &mut session, 100_000);
     assert_eq!(world.answer(call), Some(&Answer::Failed(RefusalCode::BUDGET_SITE)));
     assert_eq!((world.spent(), world.books(SITE).0), (spent, 0));
+}
+
+#[test]
+fn a_hop_that_asks_a_higher_fee_than_it_offered_is_told_apart_and_gets_no_signature() {
+    let mut world = World::open_with_site(Setup::default());
+    let circ = world.stream();
+    world.run(10);
+    let spent = world.spent();
+    world.deaf.insert((N2, TEMPLATE));
+    let call = world.until_asked(circ, &mut None, 1 << 16);
+    let said = world.log.iter().rev().find_map(|(from, _, m)| match m {
+        Message::Template(template) if *from == N2 => Some(template.clone()),
+        _ => None,
+    });
+    let mut template = said.expect("a template that got lost");
+    assert_eq!(template.fee.get(), FEE);
+    template.fee = amount(FEE + 1);
+    world.towards_origin(circ, 1, Message::Template(template));
+    world.drain();
+    assert_eq!(world.answer(call), Some(&Answer::Failed(RefusalCode::FEE_ABOVE)));
+    assert!(world.refused(false).contains(&RefusalCode::FEE_ABOVE));
+    assert_eq!(world.spent(), spent);
+    world.check();
+}
+
+#[test]
+fn a_web_payment_of_a_wallet_without_money_is_refused_until_it_is_topped_up() {
+    let mut world = World::new(Setup::default());
+    for (payer, payee) in [(N1, N2), (N2, N3)] {
+        world.link(payer, payee);
+    }
+    let (all, to) = (amount(world.base.node_balance(CLIENT)), world.base.nodes[N1].wallet.account());
+    let key = world.base.nodes[CLIENT].wallet.account_key();
+    world
+        .base
+        .transact(&key, |source| magicwave::stellar::template::payment(source, &to, &asset(), all).expect("payment"));
+    let circ = world.stream();
+    world.run(15);
+    let mut session = None;
+    let call = world.until_asked(circ, &mut session, 1 << 16);
+    let answer = world.answer(call).cloned().expect("an answer");
+    assert_eq!(answer, Answer::Failed(RefusalCode::NO_FUNDS));
+    assert!(answer.may_be_asked_again());
+    world.base.fund(CLIENT, 10 * UNIT);
+    let paid = (0..60).any(|_| {
+        world.run(2);
+        let call = world.until_asked(circ, &mut session, 1 << 16);
+        world.run(2);
+        matches!(world.answer(call), Some(Answer::Paid(_)))
+    });
+    assert!(paid, "{:?}", world.answers.last());
 }

@@ -101,13 +101,23 @@ fn a_payee_flushes_alone_before_the_clock_runs_out_and_the_payer_finds_out() {
 fn past_half_of_the_period_claims_count_only_once_they_landed() {
     let mut world = World::new(25, 2, 0, &limits());
     world.open(0, 1);
-    world.pay(0, 1, 10).expect("paid");
+    world.pay(0, 1, 1_000).expect("paid");
     let hop = world.hop();
-    let claim = world.signed(0, 1, hop, 10).expect("signed");
+    let claim = world.signed(0, 1, hop, 2_000).expect("signed");
     world.now_ms += 301_000;
-    assert_eq!(world.accepted(1, hop, 10, &claim), Err(RefusalCode::FLUSH_PENDING));
+    assert_eq!(world.accepted(1, hop, 2_000, &claim), Err(RefusalCode::FLUSH_PENDING));
     let other = world.hop();
     assert_eq!(world.signed(0, 1, other, 10), Err(RefusalCode::FLUSH_PENDING));
+    assert_eq!((world.lanes(1)[0].total.get(), world.lanes(1)[0].landed.get()), (1_000, 0));
+    // The payee brings what it holds to the ledger, its clock begins anew, and the payer signs the rest once more.
+    world.run(8);
+    assert_eq!((world.lanes(1)[0].total.get(), world.lanes(1)[0].landed.get()), (1_000, 1_000));
+    assert_eq!(world.accepted(1, hop, 2_000, &claim).map(|info| info.credited.get()), Ok(3_000));
+    world.pay(0, 1, 10).expect("paid");
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    world.run(5);
+    assert_eq!(world.lanes(1)[0].landed.get(), 3_000);
+    world.check();
 }
 
 #[test]

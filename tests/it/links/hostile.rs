@@ -1,7 +1,11 @@
 //! Messages that have no place, from strangers and from the partner itself: refused, and nothing changes.
 use super::world::*;
 use magicwave::gateway::core::message::*;
+use magicwave::gateway::core::seal;
 use magicwave::gateway::link::{Limits, Links, PayeeRef, Role};
+
+/// The type of a payer's own claim.
+const CLAIM: u8 = 41;
 
 /// One message of each type of a link, about this link, escrow and epoch, with these signatures and amounts.
 fn all(world: &World, link: Id, escrow: AccountKey, epoch: u32, stroops: u64) -> Vec<Message> {
@@ -119,6 +123,10 @@ fn an_escrow_that_the_payer_never_funded_is_never_open() {
             world.inject(0, circ, Message::EscrowReady(EscrowRef { escrow }));
             world.run(3);
         }
+        let refused = |to: usize, m: &Message| {
+            to == 0 && matches!(m, Message::Refusal(no) if no.code == RefusalCode::ESCROW_INVALID)
+        };
+        assert!(world.log.iter().any(|(to, m)| refused(*to, m)), "after so many looks the payer is told why");
         let told = world.log.iter().any(|(_, m)| matches!(m, Message::EscrowOpen(r) if r.escrow == escrow));
         assert!(!told && !world.lanes(1).iter().any(|l| l.escrow == escrow && l.state.is_usable()));
     }
@@ -178,6 +186,36 @@ fn signed_by(world: &mut World, evil: &mut Links, stroops: u64) -> (Id, Carried)
     let (now, mut out, payee) = (world.now_ms, Default::default(), PayeeRef::Relay(relay));
     let template = template.expect("template");
     (hop, evil.sign(now, &mut world.rng, hop, payee, amount(stroops), &template, &mut out).expect("signed"))
+}
+
+#[test]
+fn a_payer_that_signs_less_than_a_flush_left_over_is_credited_nothing_before_it_signs_the_rest() {
+    let mut world = World::new(39, 2, 0, &limits());
+    world.open(0, 1);
+    let circ = world.circuit(0, 1);
+    // The same keys, which know nothing of what was paid before the flush.
+    let mut next = world.lanes(0)[0].clone();
+    next.epoch = 1;
+    let mut evil = load(&world.nodes[0].wallet, &limits(), world.link_rows(0), vec![next]);
+    world.pay(0, 1, 12_345).expect("paid");
+    // What the payer itself signs of the rest is lost.
+    world.lost_kind = Some(CLAIM);
+    world.step(1, |links, now, rng, out| links.flush_all(now, rng, out));
+    world.run(5);
+    world.lost_kind = None;
+    let lane = world.lanes(1)[0].clone();
+    assert_eq!((lane.landed.get(), lane.carry.map(|carry| carry.amount.get())), (12_000, Some(345)));
+    let (hop, small) = signed_by(&mut world, &mut evil, 5);
+    world.accepted(1, hop, 5, &small).expect("the rest is a promise for a while");
+    // "That is all of it": five stroops in the place of 350.
+    let row = world.link_rows(1).into_iter().find(|row| row.role == Role::Payee).expect("a link");
+    let claim = seal::open_claim(&row.key, row.tag, &small).expect("own words").claim;
+    world.inject(0, circ, Message::Claim(claim));
+    assert_eq!(world.lanes(1)[0].carry, None);
+    let before = world.lanes(1)[0].clone();
+    let (hop, more) = signed_by(&mut world, &mut evil, 300);
+    assert_eq!(world.accepted(1, hop, 300, &more), Err(RefusalCode::NOT_PAID));
+    assert_eq!(world.lanes(1)[0], before, "nothing is credited");
 }
 
 #[test]

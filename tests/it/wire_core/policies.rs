@@ -2,7 +2,7 @@
 use super::*;
 use magicwave::gateway::core::policy::{
     APPROVAL_MS, APPROVALS_MAX, Account, AccountState, Approvals, Decision, Facts, LOW_DAYS, Mode, OFFLINE_MS, Policy,
-    Purse, RULES_MAX, Rule, SITE_NAME_MAX, Target, Wish, Word, decide, site_id,
+    Purse, RULES_MAX, Rule, SITE_NAME_MAX, Target, Wish, Word, decide, site_id, site_name,
 };
 
 const SHOP: &str = "shop.example:8080";
@@ -104,14 +104,84 @@ fn budgets_are_shown_with_what_is_spent_reserved_and_left() {
     assert_eq!(budget.lines(DAY + 1)[0].spent, Stroops::ZERO, "a new day");
 }
 
+/// A site whose name could not be longer.
+fn longest() -> String {
+    let label = "a".repeat(63);
+    let site = format!("{label}.{label}.{label}.{}:65535", "a".repeat(61));
+    assert_eq!(site.len(), SITE_NAME_MAX);
+    site
+}
+
+#[test]
+fn a_rule_for_what_no_site_is_spelled_like_is_refused_and_told_the_right_spelling() {
+    let mut policy = Policy::new(limits());
+    let spelled = [
+        "shop.example",
+        "shop.example:8080",
+        "shop.example:443",
+        "a.b-c_d.example",
+        "shop.example.",
+        "localhost",
+        "x:1",
+        "127.0.0.1",
+        "127.0.0.1:65535",
+        "[2001:db8::1]",
+        "[2001:db8::1]:8080",
+        "xn--shp-tna.example",
+        &longest(),
+    ];
+    for site in spelled {
+        policy.set_rule(rule(Target::Site(site.into()), Mode::Auto, None)).unwrap_or_else(|e| panic!("{site}: {e}"));
+        let url = url::Url::parse(&format!("http://{site}/a?b")).expect("an address");
+        assert_eq!(site_name(&url).as_deref(), Some(site), "what is paid is looked up like this");
+    }
+    let wrong = [
+        ("shop.example:80", Some("shop.example")),
+        ("Shop.example", Some("shop.example")),
+        ("shop.example:", Some("shop.example")),
+        ("shop.example:08080", Some("shop.example:8080")),
+        ("shop.example/a", Some("shop.example")),
+        ("http://shop.example:81/a", Some("shop.example:81")),
+        ("user@shop.example", Some("shop.example")),
+        ("shöp.example", Some("xn--shp-tna.example")),
+        ("shop%2eexample", Some("shop.example")),
+        ("127.1", Some("127.0.0.1")),
+        ("0x7f000001:80", Some("127.0.0.1")),
+        ("2001:DB8::1", Some("[2001:db8::1]")),
+        ("[2001:DB8:0::1]:80", Some("[2001:db8::1]")),
+        ("https://shop.example", None),
+        ("", None),
+        (":80", None),
+        ("*", None),
+        ("*.example", None),
+        ("*.example:81", None),
+        ("a:b:c", None),
+        ("127.0.0.1:99999", None),
+        ("256.0.0.1", None),
+        ("[::1", None),
+        ("::1:8080:", None),
+        ("shop .example", None),
+        ("shop..example", None),
+        (".example", None),
+        ("~shop.example", None),
+    ];
+    let before = policy.clone();
+    let too_long = [format!("a{}", longest()), "a".repeat(64)];
+    let wrong = wrong.into_iter().chain(too_long.iter().map(|site| (site.as_str(), None)));
+    for (site, right) in wrong {
+        let error = policy.set_rule(rule(Target::Site(site.into()), Mode::Auto, None)).expect_err(site);
+        assert_eq!(error.code, "MW-POL-2", "{site}");
+        assert!(error.text.contains("shop.example:8080"), "it says how sites are spelled: {}", error.text);
+        let told = error.text.rsplit_once("Here it is ").map(|(_, told)| told);
+        assert_eq!(told, right.map(|right| format!("{right}.")).as_deref(), "{site}");
+    }
+    assert_eq!(policy, before);
+}
+
 #[test]
 fn rules_that_cannot_be_meant_are_refused_with_their_code() {
     let mut policy = Policy::new(limits());
     let code = |policy: &mut Policy, rule: Rule| policy.set_rule(rule).expect_err("refused").code;
-    for site in ["", "Shop.example", "shop.example/a", "user@shop.example", "shop .example", "shöp", &"a".repeat(260)]
-    {
-        assert_eq!(code(&mut policy, rule(Target::Site(site.into()), Mode::Auto, None)), "MW-POL-2", "{site}");
-    }
     assert_eq!(code(&mut policy, rule(Target::All, Mode::Auto, Some(1))), "MW-POL-3");
     assert_eq!(code(&mut policy, rule(Target::Kind(ServiceKind::Tor), Mode::Auto, Some(1))), "MW-POL-3");
     for n in 0..RULES_MAX {
@@ -122,7 +192,7 @@ fn rules_that_cannot_be_meant_are_refused_with_their_code() {
     assert_eq!((policy.rules.len(), policy.mode(ServiceKind::Http, Some("s7.example"))), (RULES_MAX, Mode::Never));
     assert!(policy.remove_rule(&Target::Site("s7.example".into())));
     assert!(!policy.remove_rule(&Target::Site("s7.example".into())));
-    policy.set_rule(rule(Target::Site("a".repeat(SITE_NAME_MAX)), Mode::Auto, None)).expect("the longest");
+    policy.set_rule(rule(Target::Site(longest()), Mode::Auto, None)).expect("the longest");
     let dear = Limits { fee_ceiling: amount((1 << 32) + 1), ..limits() };
     assert_eq!(dear.check().expect_err("refused").code, "MW-POL-7");
     assert_eq!(limits().check(), Ok(()));

@@ -66,7 +66,11 @@ impl Pay {
     /// A pass was given up while its locks are open. Its hops count as paid until these are over, so that nobody is paid
     /// twice; but where little may be risked, one that holds us gets that much once more.
     pub(super) fn wait_for_locks(&mut self, now: u64, pass: &Pass) {
-        self.waiting.push(Waiting { row: pass.row(), circ: pass.circ, web: pass.web });
+        self.waiting.push(Waiting {
+            row: pass.row(),
+            circ: pass.circ,
+            web: pass.service.as_ref().map(|offer| offer.session),
+        });
         self.pay_in_plain(now, pass.circ);
         let Some(c) = self.circuits.get_mut(&pass.circ).filter(|_| self.terms.locks == Locks::Large) else { return };
         for (hop, payee) in c.hops.iter_mut().zip(&pass.payees) {

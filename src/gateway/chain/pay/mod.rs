@@ -18,7 +18,7 @@ use super::pass::{Pass, Via};
 use crate::gateway::core::locks::Locks;
 use crate::gateway::core::message::*;
 use crate::gateway::core::offer::denomination_at_most;
-use crate::gateway::core::policy::{Account, Approvals, Budget, Policy};
+use crate::gateway::core::policy::{Account, Approvals, Budget, Limits, Policy};
 use crate::gateway::link::Links;
 use crate::gateway::port::*;
 use crate::units::Stroops;
@@ -356,6 +356,11 @@ impl HopState {
 }
 
 impl Circuit {
+    /// Has a hop terms above the ceilings? They may have been lowered since its offer was taken.
+    fn is_dear(&self, limits: &Limits) -> bool {
+        self.hops.iter().filter_map(|hop| hop.offer.as_ref()).any(|offer| limits.check_price(offer).is_err())
+    }
+
     /// Is a hop to be paid, or a valid request open that was not paid yet?
     fn wants(&self, terms: &Terms) -> bool {
         let asks = |h: &HopState| h.request.as_ref().is_some_and(|r| r.amount_due > h.paid);

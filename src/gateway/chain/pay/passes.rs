@@ -2,7 +2,7 @@
 use super::super::PayeeShare;
 use super::super::pass::{Pass, Payee, Stage, Step, Via};
 use super::edges::CLIENT;
-use super::{Pay, ServiceWish, watch, wire_hop};
+use super::{Circuit, HopState, Pay, ServiceWish, watch, wire_hop};
 use crate::gateway::core::message::*;
 use crate::gateway::core::policy::site_id;
 use crate::gateway::core::price::{self, HopDue};
@@ -35,14 +35,7 @@ impl Pay {
         out: &mut Out,
     ) {
         let Some(c) = self.circuits.get(&circ) else { return };
-        let fee = |h: &super::HopState| h.offer.as_ref().map_or(Stroops::ZERO, |o| o.fee);
-        let mut dues: Vec<HopDue> = c.hops.iter().zip(dues).map(|(h, due)| HopDue { due: *due, fee: fee(h) }).collect();
-        if let Some(wish) = &wish {
-            // What we paid counts, whatever the service says that it got.
-            let paid = self.webs.get(&wish.offer.session).copied().unwrap_or_default();
-            let due = wish.request.amount_due.saturating_sub(paid.max(wish.request.amount_paid));
-            dues.push(HopDue { due, fee: Stroops::ZERO });
-        }
+        let dues = shares(c, dues, wish.as_ref().map(|wish| self.service_due(wish)));
         let fail = |code, out: &mut Out| {
             if let Some(wish) = &wish {
                 out.effects.push(Effect::Answer { call: wish.call, answer: Answer::Failed(code) });
@@ -98,7 +91,7 @@ impl Pay {
             });
         }
         let mut pass = Pass::new(now, id, circ, c.hops[0].hop.relay, payees, wish.as_ref().map(|w| w.call), site);
-        pass.web = wish.as_ref().map(|w| w.offer.session);
+        pass.service = wish.map(|w| w.offer);
         pass.lock = lock;
         let steps = pass.start();
         self.passes.push(pass);
@@ -206,8 +199,8 @@ impl Pay {
                 let pass = self.passes.swap_remove(index);
                 self.settled += 1;
                 // Only what the service has confirmed: a payment that got lost on the way is paid once more.
-                if let (Some(web), Some(service)) = (pass.web, pass.payees.last()) {
-                    self.web_paid(web, service.share.due);
+                if let (Some(offer), Some(service)) = (&pass.service, pass.payees.last()) {
+                    self.web_paid(offer.session, service.share.due);
                 }
                 out.rows.push(Row::Payment(Box::new(pass.row())));
                 if let Some(call) = pass.call {
@@ -243,7 +236,7 @@ impl Pay {
                     .and_then(|k| pass.payees.get(k))
                     .map_or_else(|| "the circuit".into(), |p| p.share.name.clone());
                 self.refuse(now, who, *code, false);
-                if pass.web.is_some() && !*signed && NOT_OPEN.contains(code) {
+                if pass.service.is_some() && !*signed && NOT_OPEN.contains(code) {
                     self.pay_early(pass.circ, payee.unwrap_or(0));
                 }
                 // Left out of the next passes for a while, and nobody behind it is paid before it is.
@@ -283,6 +276,12 @@ impl Pay {
             hop.not_before = hop.not_before.max(now.saturating_add(pause));
         }
         watch(pass.circ, c, out);
+    }
+
+    /// What a web service is to get now. What we paid counts, whatever the service says that it got.
+    pub(super) fn service_due(&self, wish: &ServiceWish) -> Stroops {
+        let paid = self.webs.get(&wish.offer.session).copied().unwrap_or_default();
+        wish.request.amount_due.saturating_sub(paid.max(wish.request.amount_paid))
     }
 
     /// A web session got so much more.
@@ -331,4 +330,11 @@ impl Pay {
         id.copy_from_slice(&mac.finalize().into_bytes()[..ID_LEN]);
         id
     }
+}
+
+/// What each payee of a pass gets, guard first; `service` goes to a web service behind all hops.
+pub(super) fn shares(c: &Circuit, dues: &[Stroops], service: Option<Stroops>) -> Vec<HopDue> {
+    let fee = |h: &HopState| h.offer.as_ref().map_or(Stroops::ZERO, |offer| offer.fee);
+    let hops = c.hops.iter().zip(dues).map(|(h, due)| HopDue { due: *due, fee: fee(h) });
+    hops.chain(service.map(|due| HopDue { due, fee: Stroops::ZERO })).collect()
 }

@@ -1,14 +1,16 @@
 //! The policy at work: what may be paid, what a person sets, and what a person sees of it.
 use super::super::pass::{Pass, Stage};
+use super::passes::shares;
 use super::{Circuit, Pay, ServiceWish};
 use crate::error::{Error, Result};
 use crate::gateway::core::message::{Offer, RefusalCode, ServiceKind};
 use crate::gateway::core::policy::{
-    Account, Decision, Facts, Mode, Policy, PolicyAsk, PolicyRow, PolicyView, Rule, Target, Wish, Word, decide,
+    Account, Approvals, Decision, Facts, Mode, Policy, PolicyAsk, PolicyRow, PolicyView, Rule, Target, Wish, Word,
+    decide, site_id,
 };
 use crate::gateway::core::price::{self, HopDue};
 use crate::gateway::link::Links;
-use crate::gateway::port::{Answer, CircuitId, Out, Row};
+use crate::gateway::port::{Answer, CircuitId, Effect, Out, Row};
 use crate::units::Stroops;
 use rand::Rng;
 
@@ -61,12 +63,7 @@ impl Pay {
         }
         if &policy != self.budget.policy() {
             self.budget.set_policy(policy.clone());
-            // What is not signed yet follows the new rules.
-            let never = |p: &Pass| {
-                let kind = if p.site.is_some() { ServiceKind::Http } else { ServiceKind::Tor };
-                policy.mode(kind, p.site.as_deref()) == Mode::Never
-            };
-            self.drop_unsigned(RefusalCode::NOT_ALLOWED, never, out);
+            self.decide_anew(now, out);
             let row = PolicyRow { configured: self.configured.clone(), current: policy };
             out.rows.push(Row::Policy(Box::new(row)));
         }
@@ -75,16 +72,68 @@ impl Pay {
 
     /// Rules, ceilings, budgets, and a person's word where the rules ask for one.
     fn allowed(&mut self, now: u64, rng: &mut impl Rng, wish: &Wish<'_>) -> Result<(), RefusalCode> {
+        self.decided(now, wish, |approvals| approvals.ask(now, rng.next_u64(), wish))
+    }
+
+    /// The same, with a person's word by `word` where one is wanted.
+    fn decided(
+        &mut self,
+        now: u64,
+        wish: &Wish<'_>,
+        word: impl FnOnce(&mut Approvals) -> Word,
+    ) -> Result<(), RefusalCode> {
         match decide(&mut self.budget, day_of(now), wish) {
             Decision::Pay => Ok(()),
             Decision::Refuse(code) => Err(code),
-            Decision::Ask => match self.approvals.ask(now, rng.next_u64(), wish) {
+            Decision::Ask => match word(&mut self.approvals) {
                 Word::Yes => Ok(()),
                 Word::No => Err(RefusalCode::NOT_ALLOWED),
                 Word::Awaited => Err(RefusalCode::APPROVAL_WANTED),
                 Word::Full => Err(RefusalCode::BUSY),
             },
         }
+    }
+
+    /// Limits or rules changed: passes of which nothing is signed yet are decided anew, the oldest first.
+    fn decide_anew(&mut self, now: u64, out: &mut Out) {
+        let mut unsigned: Vec<Pass> = self.passes.extract_if(.., |p| p.stage == Stage::Create).collect();
+        unsigned.sort_by_key(Pass::started);
+        for pass in &unsigned {
+            self.budget.release(&pass.id);
+        }
+        for pass in unsigned {
+            let Err(code) = self.still_paid(now, &pass) else {
+                self.passes.push(pass);
+                continue;
+            };
+            // Why circuits wait is said when they are next looked at.
+            let Some(call) = pass.call else { continue };
+            self.refuse(now, pass.site.unwrap_or_default(), code, true);
+            out.effects.push(Effect::Answer { call, answer: Answer::Failed(code) });
+        }
+    }
+
+    /// Would this pass be begun under the policy in force? Then its amount is set aside again.
+    fn still_paid(&mut self, now: u64, pass: &Pass) -> Result<(), RefusalCode> {
+        let Some(c) = self.circuits.get(&pass.circ) else { return Err(RefusalCode::TIMED_OUT) };
+        let dues: Vec<Stroops> = c.hops.iter().zip(&pass.payees).map(|(_, payee)| payee.share.due).collect();
+        let dear = c.is_dear(self.budget.limits());
+        let carried = carried(c, &dues);
+        let carried = carried.as_ref().map(|(offer, amount)| Wish { offer, site: None, amount: *amount });
+        let mut stands = |wish: &Wish<'_>| self.decided(now, wish, |approvals| approvals.word(now, wish));
+        let site = pass.site.as_deref();
+        if let Some(offer) = &pass.service {
+            stands(&Wish { offer, site, amount: pass.total() })?;
+            if dear {
+                return Err(RefusalCode::CIRCUIT_UNPAID);
+            }
+            // Relays that are not to be paid for carrying are left out when it is tried again.
+            carried.map_or(Ok(()), |wish| stands(&wish)).map_err(|_| RefusalCode::BUSY)?;
+        } else if let Some(wish) = carried {
+            stands(&wish)?;
+        }
+        let kind = pass.service.as_ref().map_or(ServiceKind::Tor, |offer| offer.kind);
+        self.budget.reserve(pass.id, day_of(now), site.map(site_id), kind, pass.total())
     }
 
     /// Why the hops of a circuit are not to be paid what they are due now. Said once, until it changes.
@@ -97,16 +146,9 @@ impl Pay {
         out: &mut Out,
     ) -> Option<RefusalCode> {
         let c = self.circuits.get(&circ)?;
+        let (dearest, amount) = carried(c, dues)?;
         let last = dues.iter().rposition(|due| !due.is_zero())?;
-        let paid = c.hops.iter().zip(&dues[..=last]);
-        let fee = |offer: Option<&Offer>| offer.map_or(Stroops::ZERO, |offer| offer.fee);
-        let shares: Vec<HopDue> =
-            paid.clone().map(|(hop, due)| HopDue { due: *due, fee: fee(hop.offer.as_ref()) }).collect();
-        // The limits may have changed since the offers were taken: the dearest decides.
-        let dearest = paid.filter_map(|(hop, _)| hop.offer.as_ref()).max_by_key(|offer| (offer.price.0, offer.fee))?;
-        let dearest = Offer { fee: c.hops.iter().map(|hop| fee(hop.offer.as_ref())).max()?, ..dearest.clone() };
         let who = c.hops.get(last).map(|hop| hop.hop.nickname.clone()).unwrap_or_default();
-        let amount = price::pass_amounts(&shares).ok().and_then(|all| all.first().copied()).unwrap_or(Stroops::MAX);
         let refused = self.allowed(now, rng, &Wish { offer: &dearest, site: None, amount }).err();
         let c = self.circuits.get_mut(&circ)?;
         if std::mem::replace(&mut c.waits, refused) != refused
@@ -121,16 +163,20 @@ impl Pay {
         refused
     }
 
-    /// Why a web service is not to be paid what it asks for.
+    /// Does a person say yes to each payment of this service?
+    pub(super) fn asks(&self, wish: &ServiceWish) -> bool {
+        self.budget.policy().mode(wish.offer.kind, Some(&wish.site)) == Mode::Ask
+    }
+
+    /// Why a web service is not to be paid what it asks for, the fees of the hops included.
     pub(super) fn site_refused(&mut self, now: u64, rng: &mut impl Rng, wish: &ServiceWish) -> Option<RefusalCode> {
         // A person's yes is for one payment.
-        let asks = self.budget.policy().mode(wish.offer.kind, Some(&wish.site)) == Mode::Ask;
         let begun = |p: &Pass| p.site.as_deref() == Some(&wish.site) && p.stage == Stage::Create;
-        if asks && self.passes.iter().any(begun) {
+        if self.asks(wish) && self.passes.iter().any(begun) {
             return Some(RefusalCode::BUSY);
         }
-        let paid = self.webs.get(&wish.offer.session).copied().unwrap_or_default();
-        let amount = wish.request.amount_due.saturating_sub(paid.max(wish.request.amount_paid));
+        let c = self.circuits.get(&wish.circ)?;
+        let amount = first_amount(&shares(c, &vec![Stroops::ZERO; c.hops.len()], Some(self.service_due(wish))));
         self.allowed(now, rng, &Wish { offer: &wish.offer, site: Some(&wish.site), amount }).err()
     }
 
@@ -169,6 +215,21 @@ impl Pay {
             account: self.account.clone(),
         }
     }
+}
+
+/// What hops are to be paid for carrying, fees included, and the dearest of their terms: limits may have changed since
+/// the offers were taken. None when nothing is due.
+fn carried(c: &Circuit, dues: &[Stroops]) -> Option<(Offer, Stroops)> {
+    let last = dues.iter().rposition(|due| !due.is_zero())?;
+    let paid = c.hops.iter().take(last + 1).filter_map(|hop| hop.offer.as_ref());
+    let dearest = paid.max_by_key(|offer| (offer.price.0, offer.fee))?;
+    let fee = c.hops.iter().filter_map(|hop| hop.offer.as_ref()).map(|offer| offer.fee).max()?;
+    Some((Offer { fee, ..dearest.clone() }, first_amount(&shares(c, &dues[..=last], None))))
+}
+
+/// What the guard is to be paid for itself and all behind it.
+fn first_amount(shares: &[HopDue]) -> Stroops {
+    price::pass_amounts(shares).ok().and_then(|all| all.first().copied()).unwrap_or(Stroops::MAX)
 }
 
 /// Days since 1970, UTC.

@@ -45,19 +45,20 @@ impl Pay {
         let call = wish.call;
         let failed = |code| Effect::Answer { call, answer: Answer::Failed(code) };
         let leg = self.leg_for(now, links, wish.circ);
+        wish.circ = leg.unwrap_or(wish.circ);
         let refused = leg.err().or_else(|| self.service_refused(now, &wish));
         let refused = refused.or_else(|| self.site_refused(now, rng, &wish));
         if let Some(code) = refused {
             self.refuse(now, wish.site.clone(), code, true);
             return out.effects.push(failed(code));
         }
-        wish.circ = leg.unwrap_or(wish.circ);
         if self.passes.iter().filter(|p| p.circ == wish.circ && p.call.is_some()).count() >= MAX_AT_ONCE {
             return out.effects.push(failed(RefusalCode::BUSY)); // the hops remember no more for one session
         }
         let Some(c) = self.circuits.get(&wish.circ) else { return out.effects.push(failed(RefusalCode::TIMED_OUT)) };
         let mut dues = self.dues(wish.circ, c, c.hops.len());
-        if self.tor_refused(now, rng, wish.circ, &dues, out).is_some() {
+        // A person says yes to what was shown: what hops are due for carrying then, they get in passes of their own.
+        if self.asks(&wish) || self.tor_refused(now, rng, wish.circ, &dues, out).is_some() {
             // The relays get what they ask for passing the payment on, and nothing for carrying.
             dues.fill(Stroops::ZERO);
         }
@@ -86,7 +87,7 @@ impl Pay {
     }
 
     fn leg_refused(&self, now: u64, links: &Links, c: &Circuit) -> Option<RefusalCode> {
-        if c.given_up.is_some() {
+        if c.given_up.is_some() || c.is_dear(self.budget.limits()) {
             return Some(RefusalCode::CIRCUIT_UNPAID);
         }
         if c.speaking < c.hops.len() || c.hops.is_empty() {

@@ -22,7 +22,8 @@ pub struct Approval {
     pub kind: ServiceKind,
     /// `host[:port]` of a web service; none for the relays of circuits, which are asked for once a day.
     pub site: Option<String>,
-    /// What is to be paid now, forwarding included.
+    /// All that is to be paid now: a web service and the fees of the hops that pass it on, or what the hops of the
+    /// circuit that asked are due.
     pub amount: Stroops,
     /// Stroops per MiB.
     pub price: Price,
@@ -69,12 +70,11 @@ impl Approvals {
     /// A yes to a site is for one payment of at most what was shown (see [`Approvals::used`]); a yes to the relays of
     /// circuits is for all of that day, within the budgets. A no holds as long.
     pub fn ask(&mut self, now_ms: u64, fresh: u64, wish: &Wish<'_>) -> Word {
-        self.expire(now_ms);
-        let (kind, site) = (wish.offer.kind, wish.site);
-        let mut said = self.said.iter().filter(|s| s.kind == kind && s.site.as_deref() == site);
-        if let Some(said) = said.rfind(|s| !s.allow || wish.amount <= s.amount) {
-            return if said.allow { Word::Yes } else { Word::No };
+        match self.word(now_ms, wish) {
+            Word::Awaited => {}
+            said => return said,
         }
+        let (kind, site) = (wish.offer.kind, wish.site);
         let until = now_ms.saturating_add(APPROVAL_MS);
         let asked = self.waiting.iter().position(|a| a.kind == kind && a.site.as_deref() == site);
         if let Some(asked) = asked {
@@ -99,6 +99,18 @@ impl Approvals {
             until,
         });
         Word::Awaited
+    }
+
+    /// What was said to this payment; nobody is asked.
+    pub fn word(&mut self, now_ms: u64, wish: &Wish<'_>) -> Word {
+        self.expire(now_ms);
+        let (kind, site) = (wish.offer.kind, wish.site);
+        let mut said = self.said.iter().filter(|s| s.kind == kind && s.site.as_deref() == site);
+        match said.rfind(|s| !s.allow || wish.amount <= s.amount) {
+            Some(said) if said.allow => Word::Yes,
+            Some(_) => Word::No,
+            None => Word::Awaited,
+        }
     }
 
     /// A person's word; the payment that it is about, unless that is gone.

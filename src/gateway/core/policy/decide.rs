@@ -10,7 +10,7 @@ pub struct Wish<'a> {
     pub offer: &'a Offer,
     /// `host[:port]` of a web service.
     pub site: Option<&'a str>,
-    /// What the payee is to get now.
+    /// What is to be paid now, forwarding included.
     pub amount: Stroops,
 }
 

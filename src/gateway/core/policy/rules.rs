@@ -1,5 +1,6 @@
 //! Who may be paid without asking: rules for everything, for a kind of service, for one site.
 use super::Limits;
+use super::site::site_meant;
 use crate::error::{Error, Result};
 use crate::gateway::core::message::ServiceKind;
 use crate::units::Stroops;
@@ -7,8 +8,6 @@ use serde::{Deserialize, Serialize};
 
 /// Rules of one wallet, at most.
 pub const RULES_MAX: usize = 1_024;
-/// Longest name of a site, `host[:port]`.
-pub const SITE_NAME_MAX: usize = 259;
 
 /// What happens to a payment that is inside ceilings and budgets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +30,7 @@ pub enum Target {
     All,
     /// One kind of service.
     Kind(ServiceKind),
-    /// One site, `host[:port]` in lower case, exactly as it is paid.
+    /// One site, spelled as by [`site_name`](super::site_name).
     Site(String),
 }
 
@@ -69,13 +68,13 @@ pub struct PolicyRow {
 }
 
 impl Rule {
-    /// `MW-POL-2`: a site without a proper name; `MW-POL-3`: a budget for something else than a site.
+    /// `MW-POL-2`: a name that no site has, with the right one where it can be told; `MW-POL-3`: a budget for something else than a site.
     pub fn check(&self) -> Result<()> {
         match &self.target {
-            Target::Site(site) if !is_site(site) => {
-                let text = format!("The site of a rule is no host[:port] in lower case of at most {SITE_NAME_MAX}.");
-                Err(Error::never("MW-POL-2", text))
-            }
+            Target::Site(site) => match site_meant(site) {
+                Some(right) if right == *site => Ok(()),
+                meant => Err(no_site(meant)),
+            },
             Target::All | Target::Kind(_) if self.day.is_some() => {
                 let text = "Only the rule of a site has a budget of its own; the others stand in the limits.";
                 Err(Error::never("MW-POL-3", text))
@@ -139,7 +138,11 @@ impl Policy {
     }
 }
 
-fn is_site(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && !b"/\\@?#\"'<>".contains(&byte);
-    !name.is_empty() && name.len() <= SITE_NAME_MAX && name.bytes().all(fits)
+/// A rule that no site would ever be found under.
+fn no_site(meant: Option<String>) -> Error {
+    let here = meant.map_or(String::new(), |right| format!(" Here it is {right}."));
+    let text = "The site of a rule is spelled as it is paid, host[:port]: the host in lower case (punycode for other \
+                letters than ASCII), the port unless it is 80, as in shop.example, shop.example:8080, 192.0.2.1 or \
+                [2001:db8::1]:8080. There are no patterns.";
+    Error::never("MW-POL-2", format!("{text}{here}"))
 }
