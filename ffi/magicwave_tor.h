@@ -5,7 +5,7 @@
  * tor side:  patches/tor/payment/ (compiled into libtor.a as src/feature/payment/)
  * host side: src/tor/sys.rs (bindgen) and src/tor/hooks.rs (the safe wrapper)
  *
- * Threads. The event callback runs on tor's main thread: it must not block, must not unwind and
+ * Threads. The callbacks run on tor's main thread: it must not block, must not unwind and
  * must copy what it wants to keep. Every mw_* function below may be called from any thread at any
  * time after mw_install(); they append to a bounded locked queue, wake tor's main loop and return
  * at once. None of them reads tor's data from a foreign thread.
@@ -130,6 +130,24 @@ typedef struct mw_policy_t {
 int mw_install(mw_event_fn fn, void *host, const mw_policy_t *policy);
 /* Replace the policy of a running tor (relay_enabled and enabled keep their first value). */
 int mw_set_policy(const mw_policy_t *policy);
+
+/* A program that wants streams of us: a connection to a SOCKS port or another entry port, over TCP.
+ * Addresses are IPv6 ones in network order, IPv4 mapped into them (::ffff:0:0/96). */
+typedef struct mw_entry_t {
+  uint8_t client[16];     /* the program's end */
+  uint8_t server[16];     /* ours */
+  uint16_t client_port;
+  uint16_t server_port;
+} mw_entry_t;
+
+/* Runs on tor's main thread, once per connection, before a byte of it is read. Return 1 to take it;
+ * after anything else it is closed. */
+typedef int32_t (*mw_guard_fn)(void *host, const mw_entry_t *entry);
+
+/* After mw_install(), before tor_run_main(): ask `fn` about each such connection. Without it everybody
+ * is taken. Unix sockets are never asked about: the mode of their file guards them. DNSPort is UDP and
+ * is not asked about either. 0, or -1 when called twice. */
+int mw_guard(mw_guard_fn fn, void *host);
 
 /* Results of the calls below: */
 enum { MW_OK = 0, MW_FULL = -1, MW_BAD = -2, MW_DOWN = -3 };

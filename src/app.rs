@@ -70,7 +70,8 @@ pub async fn run(config: GatewayConfig, tor_args: Vec<String>) -> Result<i32> {
         None => None,
     };
 
-    let policy = Policy { relay: config.role == Role::Relay, limits: config.policy };
+    let own_user = config.pay.as_ref().is_some_and(|pay| !pay.shared_socks);
+    let policy = Policy { relay: config.role == Role::Relay, own_user, limits: config.policy };
     let (tor, tor_events) = run_tor(tor_args, Some(policy)).await?;
     let (events, inbox) = sync_channel(EVENTS);
     let (cells, calls, exchanges) =

@@ -172,6 +172,11 @@ pub struct Pay {
     /// What happens to payments inside these limits.
     #[serde(default)]
     pub mode: Mode,
+    /// This wallet pays for whoever reaches a SOCKS port (or HTTPTunnelPort, TransPort, NATDPort) of its tor over TCP:
+    /// all users of the machine, and other machines where the port is open to them. Else only connections of programs
+    /// of the node's own user and of root are taken there. A unix socket is guarded by its file's mode either way.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shared_socks: bool,
     /// `[pay.tor]`: what differs for relays of circuits.
     #[serde(default, skip_serializing_if = "KindPay::is_default")]
     pub tor: KindPay,
@@ -184,6 +189,10 @@ pub struct Pay {
     /// `[[pay.rule]]`: what differs for one site; at most `RULES_MAX` with those of the kinds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rule: Vec<SitePay>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What differs for one kind of service; what is not said is as in `[pay]`.

@@ -12,6 +12,8 @@ pub mod config;
 pub mod devnet;
 pub mod error;
 pub mod gateway;
+#[cfg(feature = "node")]
+pub mod peer;
 pub mod redact;
 pub mod stellar;
 #[cfg(feature = "node")]

@@ -27,6 +27,7 @@ pub struct Balance {
     #[serde(serialize_with = "digits")]
     pub returned: Stroops,
     /// Set off against what the partner owed the other way.
+    #[serde(serialize_with = "digits")]
     pub netted: Stroops,
     /// Fees on the ledger, native stroops.
     #[serde(serialize_with = "native")]
@@ -52,6 +53,7 @@ pub struct Books {
     #[serde(serialize_with = "digits")]
     pub returned: Stroops,
     /// See [`Balance`]; each settlement counts on both of its links.
+    #[serde(serialize_with = "digits")]
     pub netted: Stroops,
     /// See [`Balance`].
     #[serde(serialize_with = "native")]

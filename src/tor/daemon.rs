@@ -5,6 +5,7 @@
 //! because our threads would not survive it.
 use super::control::{self, COMMANDS, Command, Signal};
 use super::event::{Bootstrap, CircuitId, TorEvent};
+use super::guard::Guard;
 use super::hooks::{self, Host};
 use super::line::Reply;
 use super::policy::Policy;
@@ -91,7 +92,13 @@ pub async fn run_tor(args: Vec<String>, policy: Option<Policy>) -> Result<(TorHa
     let socket = UnixStream::from_std(socket).map_err(no_socket)?;
 
     let (events, receiver) = mpsc::channel(hooks::QUEUE);
-    let host = policy.map(|policy| hooks::install(Host::new(policy, hooks::queue(events.clone())))).transpose()?;
+    let host = match policy {
+        Some(policy) => {
+            let guard = policy.own_user.then(Guard::own_user).transpose()?;
+            Some(hooks::install(Host::new(policy, hooks::queue(events.clone())).guarded(guard))?)
+        }
+        None => None,
+    };
     let (commands, asked) = mpsc::channel(COMMANDS);
     let (progress, bootstrap) = watch::channel(Bootstrap::default());
     let (exit, exited) = watch::channel(None);

@@ -5,11 +5,13 @@
 //! every later event is refused, everything passes unpaid, tor routes on.
 #![allow(unsafe_code)]
 use super::event::{Counters, Hop, Role, Service, TorEvent};
+use super::guard::Guard;
 use super::policy::Policy;
 use super::sys::{self, BODY_MAX, HOPS_MAX, raw};
 use crate::error::{Error, Result};
 use crate::redact::Sensitive;
 use std::ffi::{c_char, c_void};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,6 +26,7 @@ pub struct Host {
     poisoned: AtomicBool,
     dropped: AtomicU64,
     policy: Mutex<Policy>,
+    guard: Option<Guard>,
 }
 
 impl Host {
@@ -34,7 +37,13 @@ impl Host {
             poisoned: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
             policy: Mutex::new(policy),
+            guard: None,
         }
+    }
+
+    /// With a guard before tor's entry ports.
+    pub fn guarded(self, guard: Option<Guard>) -> Host {
+        Host { guard, ..self }
     }
 
     /// True after a panic on tor's thread: payments are off until the process starts anew.
@@ -79,11 +88,25 @@ pub fn install(host: Host) -> Result<Arc<Host>> {
     // tor keeps the pointer until the process ends, so this count is never given back.
     let kept = Arc::into_raw(Arc::clone(&host)).cast_mut().cast::<c_void>();
     // SAFETY: `event` matches mw_event_fn, `kept` points to a Host that lives for ever, the policy is copied.
-    if unsafe { raw::mw_install(Some(event), kept, &policy) } == 0 {
+    let installed = unsafe { raw::mw_install(Some(event), kept, &policy) } == 0;
+    // SAFETY: `entry` matches mw_guard_fn, `kept` as above.
+    if installed && (host.guard.is_none() || unsafe { raw::mw_guard(Some(entry), kept) } == 0) {
         Ok(host)
     } else {
         Err(Error::never("MW-TOR-7", "tor's hooks are installed already: one tor per process"))
     }
+}
+
+/// What C calls for each connection to an entry port, on tor's thread; 1 takes it.
+extern "C" fn entry(host: *mut c_void, entry: *const raw::mw_entry_t) -> i32 {
+    // SAFETY: `host` is the pointer that `install` gave away, never freed, and Host is Sync.
+    let Some(host) = (unsafe { host.cast::<Host>().as_ref() }) else { return 0 };
+    // SAFETY: the caller's entry is valid until we return (magicwave_tor.h).
+    let Some(entry) = (unsafe { entry.as_ref() }) else { return 0 };
+    let end = |ip: [u8; 16], port| SocketAddr::new(IpAddr::V6(Ipv6Addr::from(ip)), port);
+    let (client, server) = (end(entry.client, entry.client_port), end(entry.server, entry.server_port));
+    let takes = || host.guard.as_ref().is_some_and(|guard| guard.takes(client, server));
+    i32::from(catch_unwind(AssertUnwindSafe(takes)).unwrap_or(false))
 }
 
 /// What C calls, on tor's thread.

@@ -11,6 +11,8 @@ pub mod control;
 pub mod daemon;
 pub mod event;
 #[cfg(feature = "node")]
+pub mod guard;
+#[cfg(feature = "node")]
 pub mod hooks;
 pub mod line;
 #[cfg(feature = "node")]

@@ -6,6 +6,8 @@ use crate::config::{Policy as Limits, StockClients};
 pub struct Policy {
     /// Advertise and enforce as a relay; false = client only. Fixed at the start.
     pub relay: bool,
+    /// SOCKS ports and other entry ports serve programs of our own user and root's alone. Fixed at the start.
+    pub own_user: bool,
     /// What unpaid circuits get.
     pub limits: Limits,
 }
@@ -13,12 +15,16 @@ pub struct Policy {
 impl Policy {
     /// A relay in a network of our own: who does not pay is slowed, then stopped.
     pub fn own_network() -> Policy {
-        Policy { relay: true, limits: Limits { stock_clients: StockClients::PaidOnly, ..Limits::default() } }
+        Policy {
+            relay: true,
+            own_user: false,
+            limits: Limits { stock_clients: StockClients::PaidOnly, ..Limits::default() },
+        }
     }
 
-    /// A client: pays, holds nothing, advertises nothing.
+    /// A client: pays for programs of its own user, holds nothing, advertises nothing.
     pub fn client() -> Policy {
-        Policy { relay: false, limits: Limits::default() }
+        Policy { relay: false, own_user: true, limits: Limits::default() }
     }
 
     /// Lets everything pass: what a relay falls back to when its payments broke, so that tor routes on.

@@ -3,6 +3,7 @@
 mod api;
 mod common;
 mod crash;
+mod entry;
 mod hostile;
 mod legs;
 #[path = "../fuzz/common/make.rs"]

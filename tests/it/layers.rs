@@ -50,8 +50,9 @@ const LAW: &[(&str, &[&str], &str)] = &[
         &["error", "redact", "units", "config", "gateway::core", "gateway::port", "gateway::link", "gateway::chain"],
         "L2: rows of the gateway",
     ),
+    ("peer", L0, "L2: whose socket it is, asked of the kernel; for all doors of this machine"),
     // L3
-    ("tor", &["error", "redact", "units", "config"], "L3: emits typed events, knows no gateway"),
+    ("tor", &["error", "redact", "units", "config", "peer"], "L3: emits typed events, knows no gateway"),
     ("kubo", &["error", "redact", "units", "config"], "L3: emits typed events, knows no gateway"),
     ("resolver", &["error", "redact", "units", "config"], "L3: names to addresses"),
     // L4
@@ -66,7 +67,19 @@ const LAW: &[(&str, &[&str], &str)] = &[
     // L6
     (
         "api",
-        &["error", "redact", "units", "config", "store", "gateway", "wallet", "resolver", "attention", "publishing"],
+        &[
+            "error",
+            "redact",
+            "units",
+            "config",
+            "peer",
+            "store",
+            "gateway",
+            "wallet",
+            "resolver",
+            "attention",
+            "publishing",
+        ],
         "L6: no logic",
     ),
     // L7

@@ -12,9 +12,9 @@ from world import MIB
 class Chooser:
     """A client whose tor attaches streams by its own rules."""
 
-    def __init__(self, w, name, extra):
+    def __init__(self, w, name, extra, guard=False):
         self.w = w
-        self.client = w.net.client(name, extra)
+        self.client = w.net.client(name, extra, guard=guard)
         self.control = Control(self.client.control_port)
         end = time.monotonic() + 120
         while not self.control.bootstrapped():

@@ -2,7 +2,7 @@
  *
  * host.c -- the smallest possible host of the patched tor, for tests.
  *
- *   host [--echo] [--policy name=value,...] -- tor's own arguments
+ *   host [--echo] [--guard] [--policy name=value,...] -- tor's own arguments
  *
  * Events go to standard output, one JSON object a line. Commands come from
  * standard input, one a line (numbers decimal, bodies hex, "-" = empty):
@@ -21,9 +21,10 @@
  *   stats                     mw_stats(), and our resident memory
  *   quit                      end tor
  *
- * With --echo every payment cell that arrives at a relay is answered with its
- * own body. "raw" and "begindir" reach into tor on tor's thread: a product must
- * not.
+ * With --guard only programs of our own user and of root may use SOCKS ports
+ * over IPv4. With --echo every payment cell that arrives at a relay is answered
+ * with its own body. "raw" and "begindir" reach into tor on tor's thread: a
+ * product must not.
  */
 
 #include "orconfig.h"
@@ -193,6 +194,29 @@ on_event(void *arg, const mw_event_t *ev)
   return 0;
 }
 
+/* Is the program at the other end ours, or root's? */
+static int32_t
+on_entry(void *arg, const mw_entry_t *e)
+{
+  uint32_t client, server;
+  char line[512];
+  int32_t found = 0;
+  FILE *f = fopen("/proc/net/tcp", "r");
+  (void) arg;
+  memcpy(&client, e->client + 12, 4);
+  memcpy(&server, e->server + 12, 4);
+  while (f && !found && fgets(line, sizeof(line), f)) {
+    unsigned at, at_port, to, to_port, uid;
+    if (sscanf(line, " %*d: %8X:%4X %8X:%4X %*X %*s %*s %*s %u",
+               &at, &at_port, &to, &to_port, &uid) == 5)
+      found = at == client && at_port == e->client_port && to == server &&
+              to_port == e->server_port && (uid == 0 || uid == geteuid());
+  }
+  if (f)
+    fclose(f);
+  return found;
+}
+
 static unsigned long
 resident_kib(void)
 {
@@ -303,11 +327,13 @@ main(int argc, char **argv)
 {
   tor_main_configuration_t *cfg = tor_main_configuration_new();
   pthread_t thread;
-  int i, r;
+  int i, r, guard = 0;
 
   for (i = 1; i < argc && strcmp(argv[i], "--"); ++i) {
     if (!strcmp(argv[i], "--echo"))
       echo = 1;
+    else if (!strcmp(argv[i], "--guard"))
+      guard = 1;
     else if (!strcmp(argv[i], "--policy") && i + 1 < argc)
       set_policy(argv[++i]);
   }
@@ -316,6 +342,9 @@ main(int argc, char **argv)
     i = 0;
   if (mw_install(on_event, NULL, &policy) != 0 ||
       mw_install(on_event, NULL, &policy) != -1)
+    return 2;
+  if (guard && (mw_guard(on_entry, NULL) != 0 ||
+                mw_guard(on_entry, NULL) != -1))
     return 2;
   if (pthread_create(&thread, NULL, read_commands, NULL) != 0)
     return 2;

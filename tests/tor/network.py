@@ -85,12 +85,13 @@ def die_with_parent():
 class Node:
     """One tor: stock, or a host that we talk to."""
 
-    def __init__(self, net, name, torrc, stock=False, policy="", echo=False):
+    def __init__(self, net, name, torrc, stock=False, policy="", echo=False,
+                 guard=False):
         self.net, self.name, self.stock = net, name, stock
         self.dir = os.path.join(net.dir, name)
         os.makedirs(self.dir, mode=0o700, exist_ok=True)
         self.torrc = os.path.join(self.dir, "torrc")
-        self.policy, self.echo = policy, echo
+        self.policy, self.echo, self.guard = policy, echo, guard
         self.or_port, self.dir_port, self.socks_port, self.control_port = \
             free_ports(4)
         self.text = torrc
@@ -115,6 +116,8 @@ class Node:
             cmd = [self.net.stock_tor] + args
         else:
             cmd = [self.net.host] + (["--echo"] if self.echo else [])
+            if self.guard:
+                cmd += ["--guard"]
             if self.policy:
                 cmd += ["--policy", self.policy]
             cmd += ["--"] + args
@@ -366,9 +369,10 @@ class Network:
         self.nodes[name] = node.start()
         return node
 
-    def client(self, name, extra="", policy="relay_enabled=0"):
+    def client(self, name, extra="", policy="relay_enabled=0", guard=False):
         node = Node(self, name, "SocksPort {socks_port}\n"
-                    "UseEntryGuards 0\n" + extra, policy=policy)
+                    "UseEntryGuards 0\n" + extra, policy=policy,
+                    guard=guard)
         self.nodes[name] = node.start()
         return node
 

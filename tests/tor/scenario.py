@@ -4,7 +4,8 @@
     scenario.py HOST [--tor /usr/bin/tor] [--quick] [--only NAME,...] [--keep]
 
 Prints one line per test. The exit code is 0 when all of them hold, and no
-node crashed, leaked or complained.
+node crashed, leaked or complained. Tests that this machine cannot run are
+named once more at the end.
 """
 
 import argparse
@@ -20,10 +21,11 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import abandon
 import cells
 import conflux
+import guard
 import hold
 import spared
 from network import Network
-from world import World
+from world import NotRun, World
 
 TESTS = [
     cells.cells_reach_every_hop_and_come_back_with_equal_counters,
@@ -48,6 +50,8 @@ TESTS = [
     abandon.a_circuit_that_is_given_up_gets_no_new_stream_and_keeps_its_own,
     abandon.a_set_whose_leg_is_given_up_gets_no_new_stream_and_keeps_its_own,
     abandon.a_relay_gives_up_nothing,
+    guard.programs_of_our_own_user_get_through_a_guarded_port,
+    guard.programs_of_other_users_are_refused_and_spend_nothing,
     conflux.conflux_legs_count_for_themselves,
     conflux.the_busier_leg_is_held_and_the_client_stays_small,
     conflux.the_quieter_leg_is_held_and_the_client_stays_small,
@@ -84,7 +88,7 @@ def main():
     args = parser.parse_args()
     net = Network(tempfile.mkdtemp(prefix="mwtor-"),
                   os.path.abspath(args.host), args.tor, args.gencert)
-    world, failed = World(net, args.quick), []
+    world, failed, left_out = World(net, args.quick), [], []
     try:
         world.up()
         for test in TESTS:
@@ -97,6 +101,9 @@ def main():
                 print(f"ok     {test.__name__} "
                       f"({time.monotonic() - began:.1f} s)"
                       f"{': ' + note if note else ''}", flush=True)
+            except NotRun as why:
+                left_out.append(f"NOT RUN {test.__name__}: {why}")
+                print(left_out[-1], flush=True)
             except Exception:
                 traceback.print_exc()
                 print(f"FAILED {test.__name__}", flush=True)
@@ -112,6 +119,8 @@ def main():
     for name in bad:
         print(f"FAILED {name} did not end well")
         failed.append("end")
+    for line in left_out:
+        print(line)
     if args.keep or failed:
         print(f"logs are kept in {net.dir}")
     else:

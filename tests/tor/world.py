@@ -16,6 +16,10 @@ TRICKLE_BYTES = 8192
 EASY = "trickle_bytes=8192,grace_ms=3000"
 
 
+class NotRun(Exception):
+    """A test cannot run here, and says why."""
+
+
 class World:
     """The network, and what the tests ask of it."""
 

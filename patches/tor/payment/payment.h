@@ -44,6 +44,10 @@ bool payment_defer_sendme(circuit_t *circ, const crypt_path_t *layer,
                           streamid_t stream_id, uint8_t relay_command,
                           const char *body, size_t len);
 
+/* Who may use our entry ports (payment_entry.c) */
+bool payment_entry_refused(const connection_t *listener, tor_socket_t s,
+                           const tor_addr_t *client, uint16_t port);
+
 /* What else tor wants to know (payment_hold.c) */
 size_t payment_held_bytes(void);
 size_t payment_handle_oom(size_t current_allocation);

@@ -10,6 +10,7 @@ PAYMENT_OBJECTS = \
 	src/feature/payment/payment_count.$(OBJEXT) \
 	src/feature/payment/payment_credit.$(OBJEXT) \
 	src/feature/payment/payment_edge.$(OBJEXT) \
+	src/feature/payment/payment_entry.$(OBJEXT) \
 	src/feature/payment/payment_event.$(OBJEXT) \
 	src/feature/payment/payment_hold.$(OBJEXT) \
 	src/feature/payment/payment_launch.$(OBJEXT) \

@@ -93,6 +93,7 @@ fn pay(locks: Locks) -> Result<Pay> {
         day,
         site: day,
         mode: Mode::Auto,
+        shared_socks: false,
         tor: KindPay::default(),
         ipfs: KindPay::default(),
         http: KindPay::default(),
