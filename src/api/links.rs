@@ -88,6 +88,10 @@ pub struct Lane {
     pub claimed: Amount,
     /// Landed.
     pub landed: Amount,
+    /// Set off against what the partner owed the other way.
+    pub netted: Amount,
+    /// Under a lock whose secret this end does not know yet: beside `total`.
+    pub locked: Amount,
     /// The open epoch.
     pub epoch: u32,
     /// A flush is under way.

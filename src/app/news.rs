@@ -175,6 +175,7 @@ mod tests {
             total: stroops(total),
             claimed: stroops(total),
             netted: stroops(0),
+            locked: stroops(0),
             landed: stroops(10),
             epoch: 0,
             flushing: false,

@@ -119,6 +119,8 @@ fn lane(lane: &LaneSummary) -> links::Lane {
         total: lane.total.into(),
         claimed: lane.claimed.into(),
         landed: lane.landed.into(),
+        netted: lane.netted.into(),
+        locked: lane.locked.into(),
         epoch: lane.epoch,
         flushing: lane.flushing,
         tied_up: lane.tied_up.into(),

@@ -166,6 +166,8 @@ impl Backend for Quiet {
             total: Amount(5),
             claimed: Amount(5),
             landed: Amount(4),
+            netted: Amount(0),
+            locked: Amount(2),
             epoch: 1,
             flushing: false,
             tied_up: Amount(5),

@@ -150,6 +150,8 @@ pub struct LaneSummary {
     pub landed: Stroops,
     /// Set off against what the partner owed the other way.
     pub netted: Stroops,
+    /// Under a lock whose secret this end does not know yet: beside `total`.
+    pub locked: Stroops,
     /// The open epoch.
     pub epoch: u32,
     /// A flush is under way.
@@ -318,6 +320,7 @@ impl Links {
             claimed: if row.role == Role::Payee { row.claimed(0) } else { row.total },
             landed: row.landed,
             netted: row.netted,
+            locked: row.locked(),
             epoch: row.epoch,
             flushing: row.frozen.is_some(),
             tied_up: if row.role == Role::Payer { row.tied_up() } else { Stroops::ZERO },

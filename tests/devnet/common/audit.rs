@@ -177,10 +177,12 @@ impl Net {
         let mut matched = 0;
         for node in self.payers() {
             for lane in lanes(&self.gateway(&node).await, "payer") {
-                let [signed, landed, netted] = ["total", "landed", "netted"].map(|key| number(&lane[key]));
+                let [signed, landed, netted, locked] =
+                    ["total", "landed", "netted", "locked"].map(|key| number(&lane[key]));
                 assert!(landed + netted <= signed && signed - netted <= number(&lane["deposit"]), "{node}: {lane}");
                 if let Some((payee, held)) = claimed.remove(lane["escrow"].as_str().expect("escrow")) {
-                    assert!(held <= signed, "{payee} holds {held}, {node} signed {signed}");
+                    // A payee may know the secret of a lock already, its payer not yet.
+                    assert!(held <= signed + locked, "{payee} holds {held}, {node} signed {signed}, locked {locked}");
                     matched += 1;
                 }
             }
