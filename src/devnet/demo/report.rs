@@ -102,7 +102,7 @@ pub struct Standing {
 pub struct Seen {
     /// Who has them.
     pub node: String,
-    /// How many of them are on the ledger.
+    /// How many of them are on the ledger for partners to see.
     pub accounts: usize,
     /// The relay at the other end.
     pub relay: String,
