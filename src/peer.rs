@@ -6,8 +6,9 @@
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket};
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
 
 /// Tables of sockets are read so far; a row beyond that is not found.
 const MAX_TABLE: u64 = 16 << 20;
@@ -32,8 +33,22 @@ const ANSWER_UID: usize = ANSWER_ID + SOCKET_ID + 12;
 /// The user id of who opened the socket at `client` that is connected to `server`; None when there is none on this
 /// machine, or its program is gone.
 pub fn uid(client: SocketAddr, server: SocketAddr) -> Option<u32> {
+    /// Whether the kernel answers about TCP sockets: one that has nobody to answer says that there is no such socket.
+    static ANSWERS: OnceLock<bool> = OnceLock::new();
     let (client, server) = (canonical(client), canonical(server));
-    ask(client, server).unwrap_or_else(|_| in_tables(client, server))
+    let asked = if *ANSWERS.get_or_init(answers) { ask(client, server).ok() } else { None };
+    asked.unwrap_or_else(|| in_tables(client, server))
+}
+
+/// Does it know a connection of our own?
+fn answers() -> bool {
+    let pair = || -> io::Result<(TcpListener, TcpStream)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let stream = TcpStream::connect(listener.local_addr()?)?;
+        Ok((listener, stream))
+    };
+    let known = |(_, stream): &(TcpListener, TcpStream)| ask(stream.local_addr()?, stream.peer_addr()?);
+    pair().and_then(|pair| known(&pair)).is_ok_and(|uid| uid.is_some())
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {
@@ -160,7 +175,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 mod tests {
     use super::*;
     use std::io::Write;
-    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::net::Shutdown;
     use std::os::unix::fs::MetadataExt;
 
     fn me() -> u32 {

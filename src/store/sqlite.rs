@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::gateway::core::message::AccountKey;
 use crate::gateway::port::Row;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -68,11 +68,15 @@ impl Sqlite {
     pub fn open_of(dir: &Path, account: &AccountKey) -> Result<Self> {
         let mut store = Self::open(dir)?;
         let Connected(db) = store.state.db();
-        db.execute("INSERT INTO nodes (node, account) VALUES (?1, ?2) ON CONFLICT DO NOTHING", (NODE, &account[..]))
+        // Books of before that was written down are nobody's: whether they fit the wallet shows when they are read.
+        let bind = "INSERT INTO nodes (node, account) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM links)
+            AND NOT EXISTS (SELECT 1 FROM escrows) ON CONFLICT DO NOTHING";
+        db.execute(bind, (NODE, &account[..])).map_err(failed)?;
+        let known: Option<Vec<u8>> = db
+            .query_row("SELECT account FROM nodes WHERE node = ?1", [NODE], |row| row.get(0))
+            .optional()
             .map_err(failed)?;
-        let known: Vec<u8> =
-            db.query_row("SELECT account FROM nodes WHERE node = ?1", [NODE], |row| row.get(0)).map_err(failed)?;
-        if known != account[..] {
+        if let Some(known) = known.filter(|known| known[..] != account[..]) {
             let text = format!(
                 "The books in {} are those of the account {} (hex), and this wallet has {}. Name the wallet that they \
                  belong to, or another state_dir.",

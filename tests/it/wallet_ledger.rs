@@ -1,6 +1,6 @@
 //! `magicwave wallet show|fund|send|history` against a ledger that closes ten times a second.
 use crate::stellar_socks::Proxy;
-use crate::wallet_world::{HISTORIES_TRAIL, LOOK_UPS_TRAIL, Purse, Run, World, run};
+use crate::wallet_world::{HISTORIES_TRAIL, LOOK_UPS_TRAIL, Purse, REFUSES, Run, World, run};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -192,6 +192,24 @@ async fn a_payment_that_landed_is_not_paid_twice_where_the_servers_view_of_trans
     assert_eq!(other.failed(), (5, "MW-WALLET-21".into()));
     assert!(other.err.contains("An earlier payment landed meanwhile"), "{other:?}");
     assert_eq!(world.balance(&client, "MWT").await, "80.0000000", "paid once more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_was_refused_for_its_fee_and_lands_all_the_same_is_not_paid_twice() {
+    let (world, _, client, _) = ready().await;
+    let issuer = world.account("issuer");
+    let pay = ["send", issuer.as_str(), "10", "--yes"];
+    world.view.trail(REFUSES);
+    let refused = world.run(&client, &pay).await;
+    assert_eq!(refused.failed(), (6, "MW-WALLET-35".into()));
+    assert!(refused.err.contains("tx_insufficient_fee"), "{refused:?}");
+    // A server that was busy a moment before had handed it on.
+    world.view.trail(0);
+    world.post(&world.view.newest()).await;
+    let again = world.run(&client, &pay).await.ok();
+    assert_eq!(again["repeated"], true);
+    assert_eq!(world.balance(&client, "MWT").await, "90.0000000", "paid once");
+    assert!(everything_settled(&world));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -113,6 +113,20 @@ impl World {
         run(&all, "").await
     }
 
+    /// Hands a transaction to the ledger, and waits until it is in one.
+    pub async fn post(&self, body: &[u8]) {
+        let mut line = TcpStream::connect(self.line).await.expect("the ledger");
+        let head = format!(
+            "POST /transactions HTTP/1.1\r\nhost: ledger\r\nconnection: close\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        line.write_all(&[head.as_bytes(), body].concat()).await.expect("sent");
+        let mut answer = String::new();
+        line.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
     /// The balance of `asset` ("native" or a code) as `wallet show` has it.
     pub async fn balance(&self, purse: &Purse, asset: &str) -> String {
         let shown = self.run(purse, &["show"]).await.ok();
@@ -194,8 +208,15 @@ pub struct View {
 pub const LOOK_UPS_TRAIL: u8 = 1;
 /// Nor do those of an account show.
 pub const HISTORIES_TRAIL: u8 = 2;
+/// And every transaction is refused for its fee.
+pub const REFUSES: u8 = 3;
 
 impl View {
+    /// What was to be sent last.
+    pub fn newest(&self) -> Vec<u8> {
+        self.taken.lock().expect("no panic").last().cloned().expect("a body")
+    }
+
     /// 0: all are told.
     pub fn trail(&self, how: u8) {
         self.trails.store(how, Ordering::SeqCst);
@@ -214,7 +235,11 @@ impl View {
             again
         };
         let problem = |kind: &str, status: u16| json!({"type": format!("https://stellar.org/horizon-errors/{kind}"), "status": status});
-        let (status, body) = if trails >= LOOK_UPS_TRAIL && path.starts_with("/transactions/") {
+        let (status, body) = if trails >= REFUSES && method == "POST" {
+            let mut body = problem("transaction_failed", 400);
+            body["extras"] = json!({"result_codes": {"transaction": "tx_insufficient_fee"}});
+            ("400 Bad Request", body)
+        } else if trails >= LOOK_UPS_TRAIL && path.starts_with("/transactions/") {
             ("404 Not Found", problem("not_found", 404))
         } else if trails >= LOOK_UPS_TRAIL && landed {
             let mut body = problem("transaction_failed", 400);

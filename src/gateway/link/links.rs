@@ -227,7 +227,7 @@ impl EscrowRow {
 
 impl Links {
     /// All links from their rows. `MW-LINK-1`: an escrow row without its link; `MW-LINK-2`: one of an account that no
-    /// wallet has.
+    /// wallet has; `MW-LINK-3`: an escrow that we pay from and that is another wallet's.
     pub fn load(me: Identity, limits: Limits, rows: Vec<LinkRow>, escrows: Vec<EscrowRow>) -> Result<Links> {
         let mut all = Links {
             me,
@@ -262,6 +262,10 @@ impl Links {
         }
         for mut row in escrows {
             if row.role == Role::Payer {
+                if row.escrow != all.me.escrow(row.own, row.index) {
+                    let text = "The store has escrows of another wallet; name the wallet that its books belong to.";
+                    return Err(Error::never("MW-LINK-3", text));
+                }
                 all.next_index = all.next_index.max(row.index.saturating_add(1));
             }
             let own = row.state.tx().filter(|_| row.state.uses_own_number()).or(row.net_tx());

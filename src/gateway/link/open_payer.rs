@@ -4,7 +4,6 @@ use super::links::{Lane, Links};
 use super::rows::{EscrowRow, EscrowState, Role};
 use crate::gateway::core::message::{AccountKey, EscrowOffer, EscrowRef, Id, Message, RefundSigned, RefusalCode};
 use crate::gateway::port::{AccountView, Out};
-use crate::stellar::keys::ACCOUNTS;
 use crate::stellar::template::BASE_FEE;
 use crate::units::Stroops;
 
@@ -34,7 +33,9 @@ impl Links {
 
     /// Asks how an account of ours stands when a lane waits for its number and no transaction of it is in flight.
     pub(super) fn pump_openings(&mut self, now_ms: u64, out: &mut Out) {
-        for own in 0..ACCOUNTS {
+        let mut numbers = self.accounts_in_use();
+        numbers.insert(0);
+        for own in numbers {
             let nets = own == 0 && self.net_holds_number();
             let in_flight = nets || self.paying_lanes().any(|l| l.row.own == own && l.row.state.uses_own_number());
             let account = self.own(own);

@@ -180,6 +180,10 @@ impl Links {
         for link in self.links.values() {
             seen.entry(link.row.own).or_default().insert(link.row.partner);
         }
+        // Whoever is asked to pay us gets to see it before there is a link.
+        for ((relay, _), dial) in self.dials.iter().filter(|((_, role), d)| *role == Role::Payee && d.link.is_none()) {
+            seen.entry(dial.own).or_default().insert(Partner::Relay(*relay));
+        }
         let offered = |number: u8| number == 0 && role == Role::Payee;
         let unseen = (0..self.me.accounts()).filter(|number| !offered(*number) && !seen.contains_key(number));
         for number in unseen {

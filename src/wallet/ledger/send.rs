@@ -159,10 +159,8 @@ impl Purse {
                 Proved::Void(_, code) => Err(refused(&code)),
                 Proved::Landed(sent) => Ok(sent),
             },
-            LedgerResult::Rejected { code } => {
-                journal.clear()?;
-                Err(refused(&code))
-            }
+            // A server that was busy before may have passed on what it refuses now: the note stays until that is over.
+            LedgerResult::Rejected { code } => Err(under_way(&pending, &code)),
             result => self.end(journal, pending, result),
         }
     }
@@ -255,15 +253,31 @@ fn open(pending: &Pending, why: &str) -> Error {
 
 /// A refusal in words. `MW-WALLET-33`.
 pub(super) fn refused(code: &str) -> Error {
-    let what = match code {
+    let text = format!("The ledger refused the transaction ({code}): {}. Nothing moved.", advice(code));
+    Error::later("MW-WALLET-33", text)
+}
+
+/// The same of one that may have been handed on before it was refused. `MW-WALLET-35`.
+fn under_way(pending: &Pending, code: &str) -> Error {
+    let text = format!(
+        "The ledger refused payment {} ({code}): {}. Another try of it may be under way: for {} s the same command asks \
+         for that very payment, and pays anew only after that.",
+        pending.hash,
+        advice(code),
+        pending.max_time.saturating_sub(now())
+    );
+    Error::later("MW-WALLET-35", text)
+}
+
+fn advice(code: &str) -> &'static str {
+    match code {
         "tx_bad_seq" => "another transaction of this account came first. Repeat the command",
         "tx_insufficient_fee" => "the ledger is busy and asks for more. Wait, or raise --max-fee",
         "tx_insufficient_balance" => "there is not enough XLM for the fee",
         "tx_too_late" => "it took too long to get there. Repeat the command",
         "tx_bad_auth" => "this wallet's key may not sign for the account, or the network is another one",
         _ => "look at the account with `magicwave wallet show`",
-    };
-    Error::later("MW-WALLET-33", format!("The ledger refused the transaction ({code}): {what}. Nothing moved."))
+    }
 }
 
 /// `MW-WALLET-24`: no such account, and it is not created by this; `MW-WALLET-25`: it cannot take the asset;

@@ -193,6 +193,11 @@ fn rows_of_an_account_that_no_wallet_has_are_refused() {
     let me = magicwave::gateway::link::Identity::new(world.nodes[OTHER].wallet.clone(), network(), asset());
     let refused = magicwave::gateway::link::Links::load(me, limits(), links, lanes).map(|_| ());
     assert_eq!(refused.expect_err("refused").code, "MW-LINK-2");
+    // Nor are those of another wallet.
+    let (links, lanes) = (world.link_rows(OTHER), world.lanes(OTHER));
+    let other = magicwave::gateway::link::Identity::new(world.nodes[0].wallet.clone(), network(), asset());
+    let refused = magicwave::gateway::link::Links::load(other, limits(), links, lanes).map(|_| ());
+    assert_eq!(refused.expect_err("refused").code, "MW-LINK-3");
     assert!(world.lanes(OTHER).iter().all(|lane| lane.role == Role::Payer && lane.link != Id::default()));
 }
 
@@ -250,6 +255,22 @@ fn a_relay_that_forgot_its_link_to_a_service_sees_no_other_account_of_it() {
         })
         .collect();
     assert!(shown.len() > 1 && shown.iter().all(|known| *known == account(&world, 1)), "{}", shown.len());
+}
+
+#[test]
+fn relays_that_are_asked_at_the_same_time_see_different_accounts() {
+    let mut world = world(12, 3, 3);
+    let relays = [world.relay(0), world.relay(1)];
+    for _ in 0..30 {
+        for (relay, id) in relays.iter().enumerate() {
+            world.step(OTHER, |links, now, rng, out| links.want_payer(now, rng, *id, out));
+            world.step(relay, |links, now, _, _| links.money_came(now));
+        }
+        world.run(2);
+    }
+    let mut numbers: Vec<u8> = seen(&world).iter().map(|(number, _)| *number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2]);
 }
 
 #[test]
