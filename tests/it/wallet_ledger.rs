@@ -142,15 +142,20 @@ async fn what_cannot_land_is_refused_before_anything_is_signed() {
     let _ = bank;
 }
 
+/// A payment that gets there, but whose answer is lost; its hash.
+async fn unanswered(world: &World, purse: &Purse, pay: &[&str]) -> String {
+    world.deaf.store(true, Ordering::SeqCst);
+    assert_eq!(world.run(purse, pay).await.failed(), (6, "MW-WALLET-35".into()));
+    world.deaf.store(false, Ordering::SeqCst);
+    pending(world, purse)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_payment_whose_answer_is_lost_is_found_by_the_same_command_and_not_paid_twice() {
     let (world, _, client, _) = ready().await;
     let issuer = world.account("issuer");
     let pay = ["send", issuer.as_str(), "10", "--yes"];
-    world.deaf.store(true, Ordering::SeqCst);
-    assert_eq!(world.run(&client, &pay).await.failed(), (6, "MW-WALLET-35".into()));
-    let pending = pending(&world, &client);
-    world.deaf.store(false, Ordering::SeqCst);
+    let pending = unanswered(&world, &client, &pay).await;
     let again = world.run(&client, &pay).await;
     assert_eq!((sent(&again), again.ok()["repeated"].as_bool()), (pending, Some(true)));
     assert_eq!(world.balance(&client, "MWT").await, "90.0000000", "paid once");
@@ -164,10 +169,7 @@ async fn a_payment_that_landed_is_not_paid_twice_where_the_servers_view_of_trans
     let (world, _, client, _) = ready().await;
     let issuer = world.account("issuer");
     let pay = ["send", issuer.as_str(), "10", "--yes"];
-    world.deaf.store(true, Ordering::SeqCst);
-    assert_eq!(world.run(&client, &pay).await.failed(), (6, "MW-WALLET-35".into()));
-    let pending = pending(&world, &client);
-    world.deaf.store(false, Ordering::SeqCst);
+    let pending = unanswered(&world, &client, &pay).await;
     // Sent again it is refused, since its number is used, and it is found nowhere: that proves nothing.
     world.view.trail(HISTORIES_TRAIL);
     for pay in [&pay, &["send", issuer.as_str(), "3", "--yes"]] {

@@ -26,13 +26,13 @@ const APART_MS: u64 = 15_000;
 #[derive(Debug, Default)]
 pub(super) struct Own {
     held: Option<Held>,
-    /// Tag of the question how it stands that is asked only to know, and when it was asked.
+    /// Tag of the look that is open, and when it was asked for.
     busy: Option<(u64, u64)>,
-    /// About when that was answered, and whether there was too little for an escrow.
+    /// About when the last look was answered, and whether there was too little for an escrow.
     looked: Option<(u64, bool)>,
     /// A new partner might get to see it.
     wanted: bool,
-    /// The same for the question before its next transaction.
+    /// Tag of the question that is asked before its next transaction, while it is open, and when it was asked.
     pub waits: Option<(u64, u64)>,
     /// No such question before.
     pub due_ms: u64,
@@ -70,6 +70,7 @@ pub struct OwnAccount {
 }
 
 impl Links {
+    /// The account of this number; rows with a number beyond them are refused when they are loaded.
     pub(super) fn own(&self, number: u8) -> &Own {
         &self.own[usize::from(number) % self.own.len()]
     }

@@ -1,23 +1,13 @@
 //! Payers, payees and clocks that play against an open lock.
+use super::locks::{MARGIN, row};
 use super::world::*;
 use magicwave::gateway::core::message::*;
 use magicwave::gateway::link::{EscrowRow, Limits, NewLock, PayeeRef};
 use magicwave::gateway::port::{Out, Row};
 use magicwave::stellar::adaptor::LockSecret;
 
-const MARGIN: u64 = 5;
-
 fn world(seed: u64) -> World {
-    let limits = Limits {
-        lock_secs: MARGIN,
-        denomination: amount(1),
-        flush_interval_secs: 40_000,
-        flush_jitter_secs: 0,
-        ..limits()
-    };
-    let mut world = World::new(seed, 2, 0, &Limits { period_secs: 7 * 86_400, ..limits });
-    world.open(0, 1);
-    world
+    row(seed, 2)
 }
 
 fn locked(world: &mut World, stroops: u64, secs: u64) -> (Id, LockSecret) {
@@ -161,16 +151,7 @@ mod onwards {
 
     /// 0 pays 1 pays 2: both locks open, 1 signed onwards for the first.
     fn chain(seed: u64, up_secs: u64, down_secs: u64) -> (World, Id, Id, LockSecret, LockSecret) {
-        let limits = Limits {
-            lock_secs: MARGIN,
-            denomination: amount(1),
-            flush_interval_secs: 40_000,
-            flush_jitter_secs: 0,
-            ..limits()
-        };
-        let mut world = World::new(seed, 3, 0, &Limits { period_secs: 7 * 86_400, ..limits });
-        world.open(0, 1);
-        world.open(1, 2);
+        let mut world = row(seed, 3);
         let down = LockSecret::random(&mut world.rng).expect("random");
         let d = LockOffset::random(&mut world.rng).expect("random");
         let up = down.shift(&d).expect("sum");

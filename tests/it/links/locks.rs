@@ -6,19 +6,25 @@ use magicwave::gateway::link::{EscrowRow, Limits, LinkRow, LockNews, NewLock, Pa
 use magicwave::gateway::port::{AccountHistory, LedgerResult};
 use magicwave::stellar::adaptor::LockSecret;
 
-const MARGIN: u64 = 5;
+pub(super) const MARGIN: u64 = 5;
 
-fn world(seed: u64) -> World {
+/// Relays in a row, each with a link to the next; nothing is flushed but by a test.
+pub(super) fn row(seed: u64, relays: usize) -> World {
     let limits = Limits {
         lock_secs: MARGIN,
         denomination: amount(1),
         flush_interval_secs: 40_000,
         flush_jitter_secs: 0,
+        period_secs: 7 * 86_400,
         ..limits()
     };
-    let mut world = World::new(seed, 2, 0, &Limits { period_secs: 7 * 86_400, ..limits });
-    world.open(0, 1);
+    let mut world = World::new(seed, relays, 0, &limits);
+    (1..relays).for_each(|payee| world.open(payee - 1, payee));
     world
+}
+
+fn world(seed: u64) -> World {
+    row(seed, 2)
 }
 
 fn secret(world: &mut World) -> LockSecret {
